@@ -46,6 +46,7 @@ machine_sources() {
   apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' 2>/dev/null | sort -u
 }
 
+# shellcheck source=/dev/null
 codename() { (. /etc/os-release && echo "${VERSION_CODENAME:-}") 2>/dev/null || true; }
 
 # Third-party sources also have a "main", so only what is named like the machine's own release counts.
@@ -73,7 +74,7 @@ keyring() {
 write_sources() {
   wanted_sources >"$apt/wanted"
   [ -s "$apt/wanted" ] ||
-    fail "no Debian mirror is among this machine's apt sources (apt-get indextargets): add one, or install the engine another way"
+    fail "no Debian mirror is among this machine's apt sources (apt-get indextargets): add one"
   while read -r uri release; do
     printf 'Types: deb\nURIs: %s\nSuites: %s\nComponents: main\nTargets: Packages\n' "$uri" "$release"
     keyring
