@@ -27,6 +27,8 @@ Code code_of_errno(int error) {
       return Code::kDenied;
     case ENOENT:
       return Code::kNotFound;
+    case EEXIST:
+      return Code::kConflict;
     default:
       return Code::kIo;
   }

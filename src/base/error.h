@@ -80,7 +80,7 @@ std::unexpected<Error> fail(Code code, fmt::format_string<Args...> format, Args&
   return std::unexpected(Error(code, fmt::format(format, std::forward<Args>(args)...)));
 }
 
-// kIo, kExhausted (ENOSPC, EDQUOT, EMFILE, ENFILE, ENOMEM), kDenied (EACCES, EPERM, EROFS) or kNotFound (ENOENT)
+// kExhausted (ENOSPC, EDQUOT, EMFILE, ENFILE, ENOMEM), kDenied (EACCES, EPERM, EROFS), kNotFound (ENOENT), kConflict (EEXIST) or kIo
 // from an errno value: "<doing>: <strerror>".
 std::unexpected<Error> fail_errno(int error, std::string_view doing);
 

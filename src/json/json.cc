@@ -113,7 +113,7 @@ void write_pretty(std::string& out, const Value& value, std::size_t indent) {
     line(indent);
     out.push_back(']');
   } else {
-    out += serialize(value);
+    out += bj::serialize(value);
   }
 }
 
