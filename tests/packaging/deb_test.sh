@@ -43,13 +43,13 @@ own_sources() {
 in_root() {
   bwrap --bind "$root" / --proc /proc --dev /dev --tmpfs /run --ro-bind /etc/resolv.conf /etc/resolv.conf \
     --unshare-pid --unshare-ipc --die-with-parent --clearenv \
-    --setenv PATH /usr/sbin:/usr/bin:/sbin:/bin --setenv HOME /root --setenv DEBIAN_FRONTEND noninteractive \
-    --setenv http_proxy "${http_proxy-}" "$@"
+    --setenv PATH /usr/sbin:/usr/bin:/sbin:/bin --setenv HOME /root --setenv DEBIAN_FRONTEND noninteractive "$@"
 }
 
 make_root() {
   command -v mmdebstrap bwrap >/dev/null || return 1
-  own_sources | mmdebstrap --quiet --variant=apt '' "$root" - >"$work/root.log" 2>&1 && in_root true
+  apt-config dump Acquire >"$work/apt.conf"  # the machine's proxy and the like hold there too
+  own_sources | mmdebstrap --quiet --variant=apt --aptopt="$work/apt.conf" '' "$root" - >"$work/root.log" 2>&1 && in_root true
 }
 
 install_there() {
