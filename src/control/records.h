@@ -1,7 +1,8 @@
-// The product's nouns as plain records: what the command line prints and the HTTP API sends, whoever does the work.
+// The product's nouns as plain records: what the command line prints and the HTTP API sends,
+// whoever does the work.
 //
-// Values only. Sizes are bytes, times are UTC. Every record has a JSON form in control/json.h; a field that has nothing to say
-// is null there, never left out.
+// Values only. Sizes are bytes, times are UTC. Every record has a JSON form in control/json.h; a
+// field that has nothing to say is null there, never left out.
 #pragma once
 
 #include <chrono>
@@ -17,24 +18,25 @@ namespace berth::control {
 
 using Time = std::chrono::sys_seconds;
 
-// One model as DMR's API shows it. `config` is the flat Docker config object (format, quantization, parameters,
-// architecture, size, gguf{}, safetensors{}, context_size), whatever the artifact's own form is.
+// One model as DMR's API shows it. `config` is the flat Docker config object (format, quantization,
+// parameters, architecture, size, gguf{}, safetensors{}, context_size), whatever the artifact's own
+// form is.
 struct Model {
   std::string id;                 // "sha256:…": the manifest's digest
   std::vector<std::string> tags;  // fully qualified, sorted
-  Time created{};                 // when it came into this store; of a remote model: its own created time
-  std::string format;             // "gguf", "safetensors"
+  Time created{};      // when it came into this store; of a remote model: its own created time
+  std::string format;  // "gguf", "safetensors"
   std::string architecture;
-  std::string parameters;         // "134.52M"
-  std::string quantization;       // "Q4_1"
+  std::string parameters;    // "134.52M"
+  std::string quantization;  // "Q4_1"
   std::optional<std::uint64_t> context_size;
-  std::uint64_t size = 0;         // of all layers
+  std::uint64_t size = 0;  // of all layers
   json::Object config;
 };
 
 struct ModelFile {
   std::string path;
-  std::string role;        // "weights", "mmproj", "lora", "chat-template", "license", "config", …
+  std::string role;  // "weights", "mmproj", "lora", "chat-template", "license", "config", …
   std::string media_type;
   std::string digest;
   std::uint64_t size = 0;
@@ -44,22 +46,23 @@ struct ModelFile {
 // Everything `inspect` shows: the model plus what DMR hides.
 struct ModelDetail {
   Model model;
-  std::string artifact;            // "docker.ai v0.1", "docker.ai v0.2", "ModelPack"
-  std::string media_type;          // of the manifest
+  std::string artifact;    // "docker.ai v0.1", "docker.ai v0.2", "ModelPack"
+  std::string media_type;  // of the manifest
   std::string manifest_digest;
-  std::string index_digest;        // "" unless the tag stands for an index
+  std::string index_digest;  // "" unless the tag stands for an index
   std::string config_digest;
   std::map<std::string, std::string> annotations;
   std::vector<ModelFile> files;
-  std::string raw_manifest;        // bytes as stored
+  std::string raw_manifest;  // bytes as stored
 };
 
-// What a long operation tells as it goes. `layer` events carry a digest; `total` is over all layers that move.
+// What a long operation tells as it goes. `layer` events carry a digest; `total` is over all layers
+// that move.
 struct Event {
   enum class Kind {
     kMessage,  // a line for people
     kWarning,
-    kLayer,    // current of size bytes of one layer
+    kLayer,  // current of size bytes of one layer
     kLayerDone,
     kLayerExists,   // already there; nothing moves
     kLayerMounted,  // taken over from another repository of that registry
@@ -88,7 +91,7 @@ struct PullResult {
   std::string id;         // manifest
   std::uint64_t size = 0;
   std::uint64_t transferred = 0;
-  bool cached = false;    // everything was here already
+  bool cached = false;  // everything was here already
 };
 
 struct PushRequest {
@@ -104,10 +107,10 @@ struct PushResult {
 
 enum class PackageFormat { kDocker, kModelPack };
 struct PackageRequest {
-  std::string target;           // reference
-  std::string gguf;             // paths as the caller's process sees them; "" for none
+  std::string target;  // reference
+  std::string gguf;    // paths as the caller's process sees them; "" for none
   std::string safetensors_dir;
-  std::string from;             // model here or in a registry
+  std::string from;  // model here or in a registry
   std::string mmproj;
   std::vector<std::string> loras;
   std::string chat_template;
@@ -123,7 +126,8 @@ struct PackageResult {
   std::string reference;
   std::string digest;
   std::uint64_t size = 0;
-  std::vector<std::pair<std::string, std::string>> ways;  // file -> "reflinked", "copied", "linked", "already here", "pushed"
+  std::vector<std::pair<std::string, std::string>>
+      ways;  // file -> "reflinked", "copied", "linked", "already here", "pushed"
 };
 
 struct Removed {
@@ -150,7 +154,7 @@ struct RunningModel {
   bool loading = false;
   std::optional<std::chrono::milliseconds> keep_alive;  // negative: for ever
   std::optional<Time> expires;
-  std::string device;   // "CPU", "Vulkan0 (…)"
+  std::string device;  // "CPU", "Vulkan0 (…)"
   std::optional<int> gpu_layers;
   std::optional<int> pid;
   std::optional<std::uint64_t> memory;  // resident bytes
@@ -215,22 +219,23 @@ struct ChatSink {
 };
 
 struct BackendStatus {
-  std::string name;     // "llama.cpp"
-  std::string state;    // "Running", "Error", "Not Installed", "Installing"
+  std::string name;   // "llama.cpp"
+  std::string state;  // "Running", "Error", "Not Installed", "Installing"
   std::string details;
 };
 struct StatusReport {
-  bool running = false;      // a daemon answers
-  std::string endpoint;      // where it listens, as a URL or a socket path
+  bool running = false;  // a daemon answers
+  std::string endpoint;  // where it listens, as a URL or a socket path
   std::vector<BackendStatus> backends;
-  std::vector<std::pair<std::string, std::string>> sandbox;  // what is in force: "namespaces" -> "on", …
-  std::string store;         // root folder
+  std::vector<std::pair<std::string, std::string>>
+      sandbox;        // what is in force: "namespaces" -> "on", …
+  std::string store;  // root folder
 };
 
 struct DiskUsage {
   std::uint64_t models = 0;
   std::uint64_t engines = 0;
-  std::uint64_t unfinished = 0;   // ingests
+  std::uint64_t unfinished = 0;  // ingests
   std::uint64_t catalogue = 0;
   std::uint64_t reclaimable = 0;  // what prune would free
 };
