@@ -1,7 +1,7 @@
 // HTTP requests and responses as values, and the one shape that clients and servers share: Service.
 //
-// Loop thread. A body is bytes in memory, a Reader that is pulled, or a range of a file. Header names compare
-// case-insensitively (RFC 9110 section 5.1).
+// Loop thread. A body is bytes in memory, a Reader that is pulled, or a range of a file. Header
+// names compare case-insensitively (RFC 9110 section 5.1).
 #pragma once
 
 #include <cstdint>
@@ -51,21 +51,23 @@ struct FileRange {
 
 struct Body {
   std::variant<std::string, std::unique_ptr<Reader>, FileRange> content;
-  std::optional<std::uint64_t> length;  // of a Reader, when known: sent as Content-Length, else chunked
+  std::optional<std::uint64_t>
+      length;  // of a Reader, when known: sent as Content-Length, else chunked
 
   Body() = default;
-  Body(std::string text) : content(std::move(text)) {}                     // NOLINT(google-explicit-constructor)
-  Body(const char* text) : content(std::string(text)) {}                   // NOLINT(google-explicit-constructor)
+  Body(std::string text) : content(std::move(text)) {}    // NOLINT(google-explicit-constructor)
+  Body(const char* text) : content(std::string(text)) {}  // NOLINT(google-explicit-constructor)
   Body(std::unique_ptr<Reader> reader, std::optional<std::uint64_t> size)  // a stream
       : content(std::move(reader)), length(size) {}
   explicit Body(FileRange range) : content(std::move(range)) {}
 };
 
-// Reads a body to its end; kTooLarge when it is longer than `limit` bytes, checked before allocating.
+// Reads a body to its end; kTooLarge when it is longer than `limit` bytes, checked before
+// allocating.
 rt::Task<Result<std::string>> read_all(rt::Op& op, Body body, std::uint64_t limit);
 
-// An absolute or origin-form URL, split. `host` is lower case, IPv6 without brackets; `path` starts with "/" and is as
-// sent (percent-encoded); `query` is without "?".
+// An absolute or origin-form URL, split. `host` is lower case, IPv6 without brackets; `path` starts
+// with "/" and is as sent (percent-encoded); `query` is without "?".
 struct Url {
   std::string scheme;  // "http" or "https"
   std::string host;
@@ -92,9 +94,9 @@ struct Request {
   Url url;
   Headers headers;
   Body body;
-  std::string peer;      // server side: address of the caller, "unix" on a unix socket
-  int peer_uid = -1;     // server side on a unix socket: SO_PEERCRED
-  bool secure = false;   // server side: came over TLS
+  std::string peer;     // server side: address of the caller, "unix" on a unix socket
+  int peer_uid = -1;    // server side on a unix socket: SO_PEERCRED
+  bool secure = false;  // server side: came over TLS
 };
 
 struct Response {
@@ -103,8 +105,9 @@ struct Response {
   Body body;
 };
 
-// What answers a request: a server's router, a client's connection pool, a fake in a test. A failure means that no
-// response came at all (kUnavailable, kTimeout, kCancelled); an HTTP error status is a Response.
+// What answers a request: a server's router, a client's connection pool, a fake in a test. A
+// failure means that no response came at all (kUnavailable, kTimeout, kCancelled); an HTTP error
+// status is a Response.
 struct Service {
   virtual ~Service() = default;
   virtual rt::Task<Result<Response>> handle(rt::Op& op, Request request) = 0;

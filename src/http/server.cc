@@ -1,0 +1,172 @@
+#include "http/server.h"
+
+#include <set>
+#include <vector>
+
+#include "base/log.h"
+#include "http/listener.h"
+#include "http/server_connection.h"
+#include "rt/async.h"
+
+namespace berth::http {
+namespace {
+
+constexpr std::chrono::milliseconds kExhaustedPause{50};
+
+}  // namespace
+
+struct Server::Core {
+  Core(rt::Loop& its_loop, Service& its_service, ServerLimits its_limits)
+      : loop(its_loop), service(its_service), limits(its_limits), changed(its_loop) {}
+
+  rt::Task<Status> accept_all(rt::Op& op, rt::Op& work, rt::Scope& scope, Listener& listener);
+  rt::Task<Status> serve_connection(rt::Op& work, UniqueFd fd, Arrival arrival, TlsContext tls);
+  rt::Task<Status> serve(rt::Op& op);
+  rt::Task<void> drain(rt::Op& op, rt::Op& work);
+  void start(rt::Scope& scope, rt::Op& work, Accepted accepted, TlsContext tls);
+  void stop();
+  Result<TcpEndpoint> add(std::unique_ptr<Listener> listener);
+
+  rt::Loop& loop;
+  Service& service;
+  ServerLimits limits;
+  rt::Event changed;  // a connection ended, an adopted one came, or stop()
+  std::vector<std::unique_ptr<Listener>> listeners;
+  std::vector<UniqueFd> adopted;
+  std::set<std::shared_ptr<Connection>> open;
+  std::size_t live = 0;  // open, or about to be
+  bool stopping = false;
+};
+
+rt::Task<Status> Server::Core::serve_connection(rt::Op& work, UniqueFd fd, Arrival arrival,
+                                                TlsContext tls) {
+  auto connection =
+      std::make_shared<Connection>(loop, service, limits, std::move(fd), std::move(arrival));
+  open.insert(connection);
+  if (stopping) connection->finish();
+  Status served = co_await Connection::serve(work, connection, std::move(tls));
+  open.erase(connection);
+  --live;
+  changed.notify_all();
+  co_return served;
+}
+
+void Server::Core::start(rt::Scope& scope, rt::Op& work, Accepted accepted, TlsContext tls) {
+  ++live;
+  scope.spawn(
+      serve_connection(work, std::move(accepted.fd), std::move(accepted.arrival), std::move(tls)));
+}
+
+rt::Task<Status> Server::Core::accept_all(rt::Op& op, rt::Op& work, rt::Scope& scope,
+                                          Listener& listener) {
+  while (!stopping) {
+    while (live >= limits.connections && !stopping) CO_TRY_OK(co_await changed.wait(op));
+    if (stopping) break;
+    Result<Accepted> accepted = co_await listener.accept(op);
+    if (accepted) {
+      start(scope, work, std::move(*accepted), listener.tls);
+    } else if (accepted.error().code() == Code::kExhausted) {
+      log::warning("{}", accepted.error().message());
+      CO_TRY_OK(co_await rt::sleep_for(op, kExhaustedPause));
+    } else {
+      break;
+    }
+  }
+  co_return Status();
+}
+
+// Waits for what is in flight, at most as long as allowed.
+rt::Task<void> Server::Core::drain(rt::Op& op, rt::Op& work) {
+  const rt::SteadyTime until = from_now(limits.drain);
+  while (live > 0) {
+    const Status waited = co_await changed.wait_until(op, until);
+    if (!waited) break;
+  }
+  work.cancel(Error(Code::kCancelled, "the server stops"));
+}
+
+rt::Task<Status> Server::Core::serve(rt::Op& op) {
+  rt::Op work(op);
+  rt::Op accepting(op);
+  rt::Scope scope(loop);
+  for (const auto& listener : listeners) scope.spawn(accept_all(accepting, work, scope, *listener));
+  while (!stopping) {
+    for (UniqueFd& fd : std::exchange(adopted, {})) {
+      Arrival arrival = arrival_of(fd.get());
+      start(scope, work, {.fd = std::move(fd), .arrival = std::move(arrival)}, nullptr);
+    }
+    const Status waited = co_await changed.wait(op);
+    if (!waited) break;
+  }
+  stop();
+  accepting.cancel();
+  co_await drain(op, work);
+  Status ended = co_await scope.join();
+  listeners.clear();
+  co_return ended;
+}
+
+void Server::Core::stop() {
+  if (stopping) return;
+  stopping = true;
+  for (const auto& listener : listeners) listener->close();
+  for (const auto& connection : open) connection->finish();
+  changed.notify_all();
+}
+
+Result<TcpEndpoint> Server::Core::add(std::unique_ptr<Listener> listener) {
+  const TcpEndpoint bound = listener->bound();
+  listeners.push_back(std::move(listener));
+  return bound;
+}
+
+Server::Server(rt::Loop& loop, Service& service, ServerLimits limits)
+    : core_(std::make_shared<Core>(loop, service, limits)) {}
+Server::~Server() = default;
+
+Result<TcpEndpoint> Server::listen_tcp(std::string_view address, std::uint16_t port,
+                                       PortSharing sharing) {
+  TRY(auto listener, Listener::tcp(core_->loop, {std::string(address), port}, sharing));
+  return core_->add(std::move(listener));
+}
+
+Result<TcpEndpoint> Server::listen_tls(std::string_view address, std::uint16_t port, TlsFiles files,
+                                       PortSharing sharing) {
+  TRY(TlsContext context, tls_context(files.certificate, files.key));
+  TRY(auto listener, Listener::tcp(core_->loop, {std::string(address), port}, sharing));
+  listener->tls = std::move(context);
+  listener->tls_files = std::move(files);
+  return core_->add(std::move(listener));
+}
+
+Status Server::listen_unix(std::string_view path) {
+  TRY(auto listener, Listener::unix_socket(core_->loop, std::string(path)));
+  core_->listeners.push_back(std::move(listener));
+  return {};
+}
+
+void Server::adopt(UniqueFd connected) {
+  core_->adopted.push_back(std::move(connected));
+  core_->changed.notify_all();
+}
+
+Status Server::reload_tls() {
+  std::vector<TlsContext> contexts;
+  for (const auto& listener : core_->listeners) {
+    if (!listener->tls_files) continue;
+    TRY(TlsContext context,
+        tls_context(listener->tls_files->certificate, listener->tls_files->key));
+    contexts.push_back(std::move(context));
+  }
+  auto next = contexts.begin();
+  for (const auto& listener : core_->listeners) {
+    if (listener->tls_files) listener->tls = std::move(*next++);
+  }
+  return {};
+}
+
+rt::Task<Status> Server::serve(rt::Op& op) { return core_->serve(op); }
+void Server::stop() { core_->stop(); }
+std::size_t Server::connections() const { return core_->live; }
+
+}  // namespace berth::http
