@@ -81,11 +81,11 @@ std::string_view kind_name(Event::Kind kind) {
   return "message";
 }
 
-// "http://localhost:12434" -> "http://localhost:12434/engines/v1/", which is what scripts around
+// "http://localhost:12434" -> "http://localhost:12434/v1/", which is what scripts around
 // DMR expect here.
 std::string api_base(const std::string& endpoint) {
   if (!endpoint.starts_with("http")) return endpoint;
-  return endpoint + (endpoint.ends_with('/') ? "engines/v1/" : "/engines/v1/");
+  return endpoint + (endpoint.ends_with('/') ? "v1/" : "/v1/");
 }
 
 }  // namespace

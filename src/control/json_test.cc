@@ -185,7 +185,7 @@ TEST(ControlJson, StatusNamesTheApiOfAnEndpoint) {
   EXPECT_EQ(
       json::serialize(json::Value(to_json(report))),
       R"({"running":true,"backends":{"llama.cpp":"Running: b9879","vllm":"Not Installed"},"kind":"Berth",)"
-      R"("endpoint":"http://localhost:12434/engines/v1/","endpointHost":"http://localhost:12434/engines/v1/",)"
+      R"("endpoint":"http://localhost:12434/v1/","endpointHost":"http://localhost:12434/v1/",)"
       R"("sandbox":{},"store":null})");
 }
 
