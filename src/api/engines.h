@@ -1,10 +1,11 @@
-// What the inference routes need of the engines: a ready one for a model, held while a request uses it. `local` implements
-// it over the runner; tests have a fake.
+// What the inference routes need of the engines: a ready one for a model, held while a request uses
+// it. `local` implements it over the runner; tests have a fake.
 //
-// Loop thread. acquire() loads the model when it must and waits for that; it never pulls. Failures and what the routes make of
-// them: kNotFound 404, kInvalid 400, kUnsupported 501 (this model has no such mode), kConflict 409, kRateLimited 429 with
-// Retry-After (the queue is full), kExhausted 507 (cannot fit; the sentence has the numbers), kUnavailable 502 (the engine does
-// not start, its log's last lines in the sentence), kTimeout 504.
+// Loop thread. acquire() loads the model when it must and waits for that; it never pulls. Failures
+// and what the routes make of them: kNotFound 404, kInvalid 400, kUnsupported 501 (this model has
+// no such mode), kConflict 409, kRateLimited 429 with Retry-After (the queue is full), kExhausted
+// 507 (cannot fit; the sentence has the numbers), kUnavailable 502 (the engine does not start, its
+// log's last lines in the sentence), kTimeout 504.
 #pragma once
 
 #include <chrono>
@@ -20,10 +21,12 @@ namespace berth::api {
 
 enum class Mode { kCompletion, kEmbedding, kReranking };
 
-// A loaded engine that stays loaded while this lives; drop it when the answer's last byte is through.
+// A loaded engine that stays loaded while this lives; drop it when the answer's last byte is
+// through.
 struct Engine {
   virtual ~Engine() = default;
-  // The engine's own HTTP server (OpenAI's paths: "/v1/chat/completions"). Lives as long as this object.
+  // The engine's own HTTP server (OpenAI's paths: "/v1/chat/completions"). Lives as long as this
+  // object.
   virtual http::Service& service() = 0;
   virtual std::string backend() const = 0;   // "llama.cpp"
   virtual std::string model_id() const = 0;  // "sha256:…"
@@ -43,8 +46,8 @@ struct Scrape {
 struct Engines {
   virtual ~Engines() = default;
   // `model` as the caller wrote it; `backend` "" or what the path named ("llama.cpp").
-  virtual rt::Task<Result<std::unique_ptr<Engine>>> acquire(rt::Op& op, std::string model, Mode mode,
-                                                            std::string backend) = 0;
+  virtual rt::Task<Result<std::unique_ptr<Engine>>> acquire(rt::Op& op, std::string model,
+                                                            Mode mode, std::string backend) = 0;
   virtual std::vector<Scrape> running() = 0;
 };
 

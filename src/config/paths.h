@@ -1,7 +1,8 @@
 // Where Berth keeps things: XDG's folders, or all of them below BERTH_HOME.
 //
-// Values only; nothing is created but by prepare_runtime. A unix socket's path may have 107 bytes, so the runtime folder
-// is short whatever BERTH_HOME is. Source: XDG Base Directory Specification 0.8, unix(7).
+// Values only; nothing is created but by prepare_runtime. A unix socket's path may have 107 bytes,
+// so the runtime folder is short whatever BERTH_HOME is. Source: XDG Base Directory Specification
+// 0.8, unix(7).
 #pragma once
 
 #include <map>
@@ -17,14 +18,15 @@ namespace berth::config {
 class Environment {
  public:
   Environment() = default;
-  explicit Environment(std::map<std::string, std::string> variables) : variables_(std::move(variables)) {}
+  explicit Environment(std::map<std::string, std::string> variables)
+      : variables_(std::move(variables)) {}
   static Environment of_process();
 
   // nullopt when unset or empty.
   std::optional<std::string> get(std::string_view name) const;
 
  private:
-  std::map<std::string, std::string, std::less<>> variables_;
+  std::map<std::string, std::string> variables_;
 };
 
 struct Paths {
@@ -39,16 +41,18 @@ struct Paths {
 };
 
 inline constexpr std::size_t kMaxSocketPath = 107;
-// A runtime folder is at most so long that a socket of this many further bytes fits into it ("/" and 40).
+// A runtime folder is at most so long that a socket of this many further bytes fits into it ("/"
+// and 40).
 inline constexpr std::size_t kSocketNameRoom = 41;
 
-// `store` and `socket` come from the settings ("" = default); `config_file` from --config. A store elsewhere than the
-// default has a socket of its own. kInvalid when there is neither BERTH_HOME nor a home folder, or a socket path is too long.
+// `store` and `socket` come from the settings ("" = default); `config_file` from --config. A store
+// elsewhere than the default has a socket of its own. kInvalid when there is neither BERTH_HOME nor
+// a home folder, or a socket path is too long.
 Result<Paths> resolve_paths(const Environment& environment, std::string_view config_file = "",
                             std::string_view store = "", std::string_view socket = "");
 
-// Makes the runtime folder (0700). kDenied when it is not this user's alone: /tmp is shared, so a folder that somebody else made there
-// is never used. Blocking.
+// Makes the runtime folder (0700). kDenied when it is not this user's alone: /tmp is shared, so a
+// folder that somebody else made there is never used. Blocking.
 Status prepare_runtime(const Paths& paths);
 
 // "~/x" and relative paths become absolute; others stay.

@@ -1,9 +1,10 @@
-// The settings of the program: defaults, then config.toml, then the environment (Berth's variables and Docker Model
-// Runner's), then flags; each knows where it came from.
+// The settings of the program: defaults, then config.toml, then the environment (Berth's variables
+// and Docker Model Runner's), then flags; each knows where it came from.
 //
-// Values; load() blocks (it reads a file). One table in settings.cc holds every setting: key (its path in config.toml), environment
-// variables, bounds, sentence. Failure: kInvalid naming the file and line, the variable or the flag, and the bound;
-// an unknown key is an error that names the nearest one.
+// Values; load() blocks (it reads a file). One table in settings.cc holds every setting: key (its
+// path in config.toml), environment variables, bounds, sentence. Failure: kInvalid naming the file
+// and line, the variable or the flag, and the bound; an unknown key is an error that names the
+// nearest one.
 #pragma once
 
 #include <chrono>
@@ -23,23 +24,24 @@ enum class Gpu { kAuto, kNone, kVulkan, kCuda, kRocm };
 
 struct Settings {
   struct Server {
-    std::string socket;                  // "" = the runtime folder's; "none" = no unix socket
-    std::vector<std::string> listen;     // "[http[s]://]host:port"; port 0 takes a free one
-    std::optional<std::uint16_t> port;   // MODEL_RUNNER_PORT: also 127.0.0.1:port
-    bool tls = false;                    // MODEL_RUNNER_TLS_ENABLED: also https on 127.0.0.1:tls_port
+    std::string socket;                 // "" = the runtime folder's; "none" = no unix socket
+    std::vector<std::string> listen;    // "[http[s]://]host:port"; port 0 takes a free one
+    std::optional<std::uint16_t> port;  // MODEL_RUNNER_PORT: also 127.0.0.1:port
+    bool tls = false;  // MODEL_RUNNER_TLS_ENABLED: also https on 127.0.0.1:tls_port
     std::uint16_t tls_port = 12444;
-    std::string tls_certificate;         // PEM files, for https listeners
+    std::string tls_certificate;  // PEM files, for https listeners
     std::string tls_key;
-    bool require_token = false;          // on loopback as well
+    bool require_token = false;             // on loopback as well
     std::vector<std::string> behind_proxy;  // CIDRs whose proxies do TLS and authentication
-    bool insecure = false;               // beyond loopback without TLS and token
-    std::vector<std::string> hosts;      // further names for the Host check
-    std::vector<std::string> origins;    // further web origins (DMR_ORIGINS)
+    bool insecure = false;                  // beyond loopback without TLS and token
+    std::vector<std::string> hosts;         // further names for the Host check
+    std::vector<std::string> origins;       // further web origins (DMR_ORIGINS)
     bool loopback_origins = true;
-    std::uint64_t max_body = 64u << 20;  // of inference and configuration requests; images are in them
+    std::uint64_t max_body =
+        64u << 20;  // of inference and configuration requests; images are in them
     std::uint64_t connections = 512;
     std::chrono::milliseconds drain{10'000};
-    bool record_requests = false;        // keep the last prompts and answers in memory
+    bool record_requests = false;  // keep the last prompts and answers in memory
   } server;
 
   struct Store {
@@ -57,18 +59,19 @@ struct Settings {
   } registry;
 
   struct Engine {
-    std::string llama_server;            // the program or a folder that holds it; "" = look for it
+    std::string llama_server;  // the program or a folder that holds it; "" = look for it
     Gpu gpu = Gpu::kAuto;
     bool no_sandbox = false;
     std::optional<std::uint64_t> threads;
     std::optional<std::uint64_t> context_size;  // when neither the user nor the artifact says one
-    std::uint64_t memory = 0;            // bytes that engines may take in all; 0 = what the machine has free
-    std::uint64_t max_models = 8;        // loaded at once
-    std::uint64_t parallel = 4;          // requests that one engine answers at once
-    std::uint64_t queue = 64;            // requests that may wait for a model to load
+    std::uint64_t memory = 0;  // bytes that engines may take in all; 0 = what the machine has free
+    std::uint64_t max_models = 8;  // loaded at once
+    std::uint64_t parallel = 4;    // requests that one engine answers at once
+    std::uint64_t queue = 64;      // requests that may wait for a model to load
     std::chrono::milliseconds queue_timeout{300'000};
     std::chrono::milliseconds load_timeout{300'000};
-    std::chrono::milliseconds keep_alive{300'000};  // idle time before unloading; negative = for ever
+    std::chrono::milliseconds keep_alive{
+        300'000};  // idle time before unloading; negative = for ever
   } engine;
 
   struct Log {
@@ -82,7 +85,7 @@ struct Settings {
     bool tls = false;
     bool tls_skip_verify = false;
     std::string tls_ca_cert;
-    Secret token;      // BERTH_TOKEN
+    Secret token;  // BERTH_TOKEN
   } client;
 
   struct Proxy {
@@ -91,11 +94,12 @@ struct Settings {
     std::string exclude;
   } proxy;
 
-  Secret hugging_face_token;   // HF_TOKEN
-  bool do_not_track = false;   // accepted; Berth never reports anything
+  Secret hugging_face_token;  // HF_TOKEN
+  bool do_not_track = false;  // accepted; Berth never reports anything
 };
 
-// Where one value came from; `value` is as config.toml would have it, "(set)" for a secret, "" for nothing.
+// Where one value came from; `value` is as config.toml would have it, "(set)" for a secret, "" for
+// nothing.
 struct Origin {
   std::string key;
   std::string value;
@@ -105,7 +109,7 @@ struct Origin {
 
 struct Inputs {
   Environment environment;
-  std::string config_file;                                // --config; "" = the default, which may be absent
+  std::string config_file;  // --config; "" = the default, which may be absent
   std::vector<std::pair<std::string, std::string>> flags;  // key -> value
 };
 

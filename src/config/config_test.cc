@@ -1,0 +1,199 @@
+#include <filesystem>
+#include <fstream>
+#include <gtest/gtest.h>
+#include <set>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "config/settings.h"
+
+namespace berth::config {
+namespace {
+
+struct Config : testing::Test {
+  void SetUp() override {
+    char name[] = "/tmp/berth-config-XXXXXX";
+    folder = ::mkdtemp(name);
+    variables["BERTH_HOME"] = folder;
+  }
+  void TearDown() override { std::filesystem::remove_all(folder); }
+
+  void write(const std::string& text) { std::ofstream(folder + "/config.toml") << text; }
+  Result<Configuration> read() {
+    return load({.environment = Environment(variables), .config_file = file, .flags = flags});
+  }
+  std::string error() {
+    auto loaded = read();
+    return loaded ? "" : loaded.error().message();
+  }
+  std::string origin(std::string_view key) {
+    auto loaded = read();
+    if (!loaded) return loaded.error().message();
+    for (const Origin& origin : loaded->origins) {
+      if (origin.key == key) return origin.value + " <- " + origin.source;
+    }
+    return "no such key";
+  }
+
+  std::string folder;
+  std::string file;
+  std::map<std::string, std::string> variables;
+  std::vector<std::pair<std::string, std::string>> flags;
+};
+
+TEST_F(Config, DefaultsWithoutAFile) {
+  auto loaded = read();
+  ASSERT_TRUE(loaded) << loaded.error().message();
+  EXPECT_EQ(loaded->settings.registry.default_host, "docker.io");
+  EXPECT_EQ(loaded->settings.engine.keep_alive, std::chrono::minutes(5));
+  EXPECT_FALSE(loaded->settings.server.port);
+  EXPECT_EQ(origin("engine.gpu"), "auto <- default");
+}
+
+TEST_F(Config, LaterSourcesWin) {
+  write(
+      "[registry]\ndefault_host = \"file.example\"\nparallel = 8\n[server]\nlisten = "
+      "[\"127.0.0.1:1\", \"[::1]:2\"]\n");
+  EXPECT_EQ(origin("registry.default_host"),
+            "file.example <- config.toml: " + folder + "/config.toml");
+  EXPECT_EQ(origin("server.listen"),
+            "127.0.0.1:1,[::1]:2 <- config.toml: " + folder + "/config.toml");
+  variables["DEFAULT_REGISTRY"] = "dmr.example";
+  EXPECT_EQ(origin("registry.default_host"), "dmr.example <- environment: DEFAULT_REGISTRY");
+  variables["BERTH_REGISTRY_DEFAULT_HOST"] = "own.example";
+  EXPECT_EQ(origin("registry.default_host"),
+            "own.example <- environment: BERTH_REGISTRY_DEFAULT_HOST");
+  flags.emplace_back("registry.default_host", "flag.example");
+  EXPECT_EQ(origin("registry.default_host"), "flag.example <- flag");
+  EXPECT_EQ(origin("registry.parallel"), "8 <- config.toml: " + folder + "/config.toml");
+}
+
+TEST_F(Config, VariablesOfDockerModelRunner) {
+  variables["MODEL_RUNNER_PORT"] = "12434";
+  variables["MODELS_PATH"] = "/srv/models";
+  variables["INSECURE_REGISTRY"] = "true";
+  variables["MODEL_RUNNER_REGISTRY_MIRRORS"] = "https://a.example, https://b.example/x";
+  variables["LLAMA_SERVER_PATH"] = "/opt/llama";
+  variables["DO_NOT_TRACK"] = "1";
+  auto loaded = read();
+  ASSERT_TRUE(loaded) << loaded.error().message();
+  EXPECT_EQ(loaded->settings.server.port, 12434);
+  EXPECT_EQ(loaded->paths.store, "/srv/models");
+  EXPECT_TRUE(loaded->settings.registry.plain_http);
+  EXPECT_EQ(loaded->settings.registry.mirrors,
+            (std::vector<std::string>{"https://a.example", "https://b.example/x"}));
+  EXPECT_EQ(loaded->settings.engine.llama_server, "/opt/llama");
+  EXPECT_TRUE(loaded->settings.do_not_track);
+}
+
+TEST_F(Config, SecretsAreNotShown) {
+  variables["HF_TOKEN"] = "hf_abc";
+  EXPECT_EQ(origin("hugging_face_token"), "(set) <- environment: HF_TOKEN");
+  EXPECT_EQ(origin("client.token"), " <- default");
+}
+
+TEST_F(Config, AnUnknownKeyNamesLineAndNearest) {
+  write("[server]\n\nlistn = \"127.0.0.1:1\"\n");
+  EXPECT_EQ(error(), folder +
+                         "/config.toml line 3: there is no setting \"server.listn\"; the nearest "
+                         "is \"server.listen\"");
+  write("[servr]\nlisten = []\n");
+  EXPECT_NE(error().find("there is no setting \"servr\""), std::string::npos) << error();
+  write("");
+  flags.emplace_back("engine.gpus", "auto");
+  EXPECT_EQ(error(), "there is no setting \"engine.gpus\"; the nearest is \"engine.gpu\"");
+}
+
+TEST_F(Config, BadValuesNameWhereAndWhatIsExpected) {
+  write("[engine]\nmax_models = 0\n");
+  EXPECT_EQ(error(), folder +
+                         "/config.toml line 2: engine.max_models: expected a whole number from 1 "
+                         "to 1024, not \"0\"");
+  write("[engine]\nkeep_alive = \"soon\"\n");
+  EXPECT_NE(error().find("expected a duration"), std::string::npos);
+  write("[engine]\ngpu = [\"auto\"]\n");
+  EXPECT_NE(error().find("expected one value, not a list"), std::string::npos);
+  write("[engine]\ngpu = 1.5\n");
+  EXPECT_NE(error().find("expected a string, a whole number, true or false"), std::string::npos);
+  write("[engine\n");
+  EXPECT_NE(error().find("config.toml line 1"), std::string::npos) << error();
+  write("");
+  variables["MODEL_RUNNER_PORT"] = "70000";
+  EXPECT_EQ(error(),
+            "environment variable MODEL_RUNNER_PORT: server.port: expected a whole number from 0 "
+            "to 65535, not \"70000\"");
+}
+
+TEST_F(Config, ANamedFileMustExist) {
+  EXPECT_EQ(error(), "");
+  file = folder + "/other.toml";
+  EXPECT_NE(error().find("other.toml"), std::string::npos);
+}
+
+TEST_F(Config, AnOverlongFileIsRefused) {
+  write(std::string(2 << 20, '#'));
+  auto loaded = read();
+  ASSERT_FALSE(loaded);
+  EXPECT_EQ(loaded.error().code(), Code::kTooLarge);
+}
+
+TEST_F(Config, EveryKeyHasItsOwnVariable) {
+  std::set<std::string> names;
+  for (const KeyInfo& key : known_keys()) {
+    EXPECT_FALSE(key.doc.empty());
+    for (const std::string& name : key.environment) EXPECT_TRUE(names.insert(name).second) << name;
+  }
+}
+
+TEST_F(Config, XdgFolders) {
+  const Environment environment({{"HOME", "/home/ann"},
+                                 {"XDG_CACHE_HOME", "/var/cache/ann"},
+                                 {"XDG_DATA_HOME", "not/absolute"},
+                                 {"XDG_RUNTIME_DIR", "/run/user/7"}});
+  const Paths paths = resolve_paths(environment).value();
+  EXPECT_EQ(paths.config_file, "/home/ann/.config/berth/config.toml");
+  EXPECT_EQ(paths.data, "/home/ann/.local/share/berth");
+  EXPECT_EQ(paths.cache, "/var/cache/ann/berth");
+  EXPECT_EQ(paths.store, "/home/ann/.local/share/berth/store");
+  EXPECT_EQ(paths.socket, "/run/user/7/berth/berth.sock");
+}
+
+TEST_F(Config, AStoreElsewhereHasItsOwnSocket) {
+  const Environment environment({{"BERTH_HOME", "/b"}});
+  EXPECT_EQ(resolve_paths(environment)->socket, "/b/run/berth.sock");
+  const std::string other = resolve_paths(environment, "", "/srv/models")->socket;
+  EXPECT_NE(other, "/b/run/berth.sock");
+  EXPECT_NE(other, resolve_paths(environment, "", "/srv/more")->socket);
+}
+
+TEST_F(Config, ALongHomeGetsAShortRuntimeFolder) {
+  const Environment environment({{"BERTH_HOME", "/" + std::string(200, 'x')}});
+  const Paths paths = resolve_paths(environment).value();
+  EXPECT_TRUE(paths.runtime.starts_with("/tmp/berth-")) << paths.runtime;
+  EXPECT_LE(paths.runtime.size() + kSocketNameRoom, kMaxSocketPath);
+  const Environment other({{"BERTH_HOME", "/" + std::string(200, 'y')}});
+  EXPECT_NE(paths.runtime, resolve_paths(other)->runtime);
+  const Environment long_xdg({{"HOME", "/h"}, {"XDG_RUNTIME_DIR", "/" + std::string(90, 'x')}});
+  EXPECT_TRUE(resolve_paths(long_xdg)->runtime.starts_with("/tmp/berth-"));
+}
+
+TEST_F(Config, AnOverlongSocketIsRefused) {
+  auto paths = resolve_paths(Environment({{"HOME", "/h"}}), "", "", "/" + std::string(107, 's'));
+  ASSERT_FALSE(paths);
+  EXPECT_EQ(paths.error().code(), Code::kInvalid);
+}
+
+TEST_F(Config, TheRuntimeFolderMustBePrivate) {
+  Paths paths;
+  paths.runtime = folder + "/a/run";
+  ASSERT_TRUE(prepare_runtime(paths));
+  ASSERT_TRUE(prepare_runtime(paths));
+  ::chmod(paths.runtime.c_str(), 0755);
+  EXPECT_EQ(prepare_runtime(paths).error().code(), Code::kDenied);
+  std::filesystem::remove(paths.runtime);
+  std::filesystem::create_directory_symlink(folder, paths.runtime);
+  EXPECT_EQ(prepare_runtime(paths).error().code(), Code::kDenied);
+}
+
+}  // namespace
+}  // namespace berth::config

@@ -1,0 +1,169 @@
+#include "config/settings.h"
+
+#include <filesystem>
+#include <functional>
+
+#define TOML_EXCEPTIONS 0
+#define TOML_ENABLE_FORMATTERS 0
+#include <toml++/toml.h>
+
+#include "base/text.h"
+#include "config/table.h"
+#include "fs/file.h"
+
+namespace berth::config {
+namespace {
+
+constexpr std::size_t kMaxFile = 1024 * 1024;
+
+struct Builder {
+  Settings settings;
+  std::vector<std::string> sources = std::vector<std::string>(table().size(), "default");
+
+  Status set(const Key& key, const Written& written, const std::string& source,
+             const std::string& where) {
+    TRY_OK(in_context(key.set(settings, written), fmt::format("{}: {}", where, key.path)));
+    sources[static_cast<std::size_t>(&key - table().data())] = source;
+    return {};
+  }
+};
+
+Result<std::string> scalar_text(const toml::node& node) {
+  if (const auto* text = node.as_string()) return text->get();
+  if (const auto* number = node.as_integer()) return fmt::format("{}", number->get());
+  if (const auto* flag = node.as_boolean()) return std::string(flag->get() ? "true" : "false");
+  return fail(Code::kInvalid, "expected a string, a whole number, true or false");
+}
+
+Result<Written> written(const toml::node& node) {
+  Written out;
+  const auto* array = node.as_array();
+  if (!array) {
+    TRY(std::string text, scalar_text(node));
+    out.items.push_back(std::move(text));
+    return out;
+  }
+  out.is_list = true;
+  for (const toml::node& item : *array) {
+    TRY(std::string text, scalar_text(item));
+    out.items.push_back(std::move(text));
+  }
+  return out;
+}
+
+std::string line_of(const std::string& file, const toml::node& node) {
+  return fmt::format("{} line {}", file, node.source().begin.line);
+}
+
+bool is_section(std::string_view path) {
+  const std::string prefix = std::string(path) + ".";
+  for (const Key& key : table()) {
+    if (key.path.starts_with(prefix)) return true;
+  }
+  return false;
+}
+
+Status read_table(Builder& builder, const toml::table& toml, const std::string& prefix,
+                  const std::string& file) {
+  for (const auto& [name, node] : toml) {
+    const std::string path = prefix + std::string(name.str());
+    const std::string where = line_of(file, node);
+    if (const auto* section = node.as_table(); section && is_section(path)) {
+      TRY_OK(read_table(builder, *section, path + ".", file));
+      continue;
+    }
+    const Key* key = find_key(path);
+    if (!key) {
+      return fail(Code::kInvalid, "{}: there is no setting \"{}\"; the nearest is \"{}\"", where,
+                  printable(path, 100), nearest_key(path));
+    }
+    TRY(const Written value, in_context(written(node), fmt::format("{}: {}", where, path)));
+    TRY_OK(builder.set(*key, value, "config.toml: " + file, where));
+  }
+  return {};
+}
+
+Result<std::optional<std::string>> read_file(const std::string& file, bool must_exist) {
+  const std::filesystem::path path(file);
+  auto folder = fs::Dir::open(path.parent_path().string());
+  auto text = folder ? folder->read_small(path.filename().string(), kMaxFile)
+                     : Result<std::string>(std::unexpected(folder.error()));
+  if (text) return std::optional(std::move(*text));
+  if (text.error().code() == Code::kNotFound && !must_exist) return std::nullopt;
+  return std::unexpected(
+      std::move(text.error()).with_context(fmt::format("cannot read the settings in {}", file)));
+}
+
+Status read_toml(Builder& builder, const std::string& file, bool must_exist) {
+  TRY(const auto text, read_file(file, must_exist));
+  if (!text) return {};
+  const toml::parse_result parsed = toml::parse(std::string_view(*text), file);
+  if (!parsed) {
+    return fail(Code::kInvalid, "{} line {}: {}", file, parsed.error().source().begin.line,
+                printable(parsed.error().description(), 300));
+  }
+  return read_table(builder, parsed.table(), "", file);
+}
+
+Status read_environment(Builder& builder, const Environment& environment) {
+  for (const Key& key : table()) {
+    for (const std::string& name : key.environment) {
+      const auto value = environment.get(name);
+      if (!value) continue;
+      TRY_OK(builder.set(key, {.items = {*value}}, "environment: " + name,
+                         "environment variable " + name));
+      break;
+    }
+  }
+  return {};
+}
+
+Status read_flags(Builder& builder, const Inputs& inputs) {
+  for (const auto& [path, value] : inputs.flags) {
+    const Key* key = find_key(path);
+    if (!key) {
+      return fail(Code::kInvalid, "there is no setting \"{}\"; the nearest is \"{}\"",
+                  printable(path, 100), nearest_key(path));
+    }
+    TRY_OK(builder.set(*key, {.items = {value}}, "flag", "flag"));
+  }
+  return {};
+}
+
+void make_absolute(Settings& settings, const Environment& environment) {
+  for (std::string* path :
+       {&settings.store.root, &settings.server.tls_certificate, &settings.server.tls_key,
+        &settings.registry.ca_file, &settings.client.tls_ca_cert, &settings.engine.llama_server}) {
+    *path = absolute_path(environment, *path);
+  }
+}
+
+}  // namespace
+
+Result<Configuration> load(const Inputs& inputs) {
+  TRY(const Paths before, resolve_paths(inputs.environment, inputs.config_file));
+  Builder builder;
+  TRY_OK(read_toml(builder, before.config_file, !inputs.config_file.empty()));
+  TRY_OK(read_environment(builder, inputs.environment));
+  TRY_OK(read_flags(builder, inputs));
+  make_absolute(builder.settings, inputs.environment);
+  Configuration out;
+  out.settings = std::move(builder.settings);
+  TRY(out.paths, resolve_paths(inputs.environment, inputs.config_file, out.settings.store.root,
+                               out.settings.server.socket));
+  for (std::size_t i = 0; i < table().size(); ++i) {
+    const Key& key = table()[i];
+    out.origins.push_back({key.path, key.show(out.settings), builder.sources[i], key.doc});
+  }
+  return out;
+}
+
+std::vector<KeyInfo> known_keys() {
+  const Settings defaults;
+  std::vector<KeyInfo> out;
+  for (const Key& key : table())
+    out.push_back({key.path, key.environment, key.doc, key.show(defaults)});
+  return out;
+}
+
+}  // namespace berth::config
