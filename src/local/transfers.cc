@@ -1,0 +1,171 @@
+#include "local/transfers.h"
+
+#include "content/copy.h"
+#include "model/archive.h"
+#include "model/codec.h"
+#include "model/dmr_store.h"
+#include "rt/async.h"
+
+namespace berth::local {
+namespace {
+
+// A registry whose small documents were read already: they are not asked for twice.
+class Known : public content::Fetcher {
+ public:
+  explicit Known(content::Fetcher& below) : below_(below) {}
+
+  void add(std::string bytes) {
+    const oci::Digest digest = oci::Digest::of(as_bytes(bytes));
+    documents_.insert_or_assign(digest, std::move(bytes));
+  }
+
+  rt::Task<Result<content::Source>> fetch(rt::Op& op, oci::Descriptor blob, content::ByteRange range) override {
+    const auto at = documents_.find(blob.digest);
+    if (at == documents_.end()) co_return co_await below_.fetch(op, std::move(blob), range);
+    content::BytesFetcher bytes(at->second);
+    co_return co_await bytes.fetch(op, std::move(blob), range);
+  }
+
+ private:
+  content::Fetcher& below_;
+  std::map<oci::Digest, std::string> documents_;
+};
+
+// Repositories on the same registry that hold this model under another name: a push can mount from there.
+std::vector<std::string> other_repositories(const store::Record& record, const oci::Reference& target) {
+  std::vector<std::string> names;
+  for (const oci::Reference& tag : record.tags) {
+    if (tag.registry == target.registry && tag.repository != target.repository) names.push_back(tag.repository);
+  }
+  return names;
+}
+
+Result<oci::Reference> pushable(const store::Found& found, const Shared& shared, std::string_view model) {
+  if (found.tag) return *found.tag;
+  auto reference = oci::parse_reference(model, shared.defaults);
+  const bool named = reference && !reference->digest && found.record.tags.empty();
+  if (named) return *reference;
+  return fail(Code::kInvalid, "{} is an id; push a name, as in: berth tag {} registry/name:tag", printable(model, 200),
+              printable(model, 200));
+}
+
+}  // namespace
+
+rt::Task<Status> Transfers::settle(rt::Op& op, const model::Loaded& loaded, std::vector<oci::Reference> tags) {
+  const oci::Descriptor root = loaded.index.value_or(loaded.manifest);
+  if (loaded.index) CO_TRY_OK(co_await shared_.store->set_selected(op, root.digest, loaded.manifest.digest));
+  for (const oci::Reference& tag : tags) CO_TRY_OK(co_await shared_.store->tag(op, root, tag));
+  CO_TRY_OK(co_await shared_.store->set_metadata(op, loaded.manifest.digest, model::to_text(model::summarize(loaded.model))));
+  co_return co_await shared_.store->write_index(op);
+}
+
+rt::Task<Result<control::PullResult>> Transfers::pull(rt::Op& op, control::PullRequest request,
+                                                      control::Events& events) {
+  CO_TRY(const oci::Reference reference, remote_reference(shared_, request.model));
+  CO_TRY(const auto repository, shared_.registries.repository(reference));
+  CO_TRY(const oci::Descriptor root, co_await repository->resolve(op, reference));
+  CO_TRY(const auto lease, co_await shared_.store->lease(op, store::Lease::Kind::kTransfer, {root.digest}));
+  // Nothing moves before the artifact is known to be a model.
+  CO_TRY(const model::Loaded loaded, co_await model::load_model(op, shared_.loop, *repository, root));
+  EventBridge bridge(events);
+  bridge.name(loaded.model);
+  Known known(*repository);
+  known.add(loaded.manifest_bytes);
+  known.add(loaded.config_bytes);
+  content::CopyOptions options;
+  options.concurrency = shared_.settings.registry.parallel;
+  options.inspect = [](const oci::Descriptor&, const oci::Manifest& manifest) { return model::check_is_model(manifest); };
+  options.select = [id = loaded.manifest.digest](const oci::Descriptor& child) { return child.digest == id; };
+  CO_TRY_OK(co_await content::copy_graph(op, shared_.loop, known, *shared_.store, root, bridge, std::move(options)));
+  CO_TRY_OK(co_await settle(op, loaded, {reference}));
+  co_return control::PullResult{.reference = reference.string(),
+                                .digest = root.digest.string(),
+                                .id = loaded.manifest.digest.string(),
+                                .size = loaded.model.size,
+                                .transferred = bridge.transferred(),
+                                .cached = bridge.transferred() == 0};
+}
+
+rt::Task<Result<control::PushResult>> Transfers::push(rt::Op& op, control::PushRequest request,
+                                                      control::Events& events) {
+  CO_TRY(const store::Found found, co_await find_model(shared_, op, request.model));
+  CO_TRY(const oci::Reference reference, pushable(found, shared_, request.model));
+  CO_TRY_OK(remote_reference(shared_, reference.string()));
+  CO_TRY(const oci::Descriptor root, co_await shared_.store->resolve(op, reference));
+  CO_TRY(const auto lease, co_await shared_.store->lease(op, store::Lease::Kind::kTransfer, {root.digest, found.record.id}));
+  CO_TRY_OK(co_await shared_.store->check_model(op, found.record.id));
+  CO_TRY(const model::Loaded loaded, co_await load_local(shared_, op, found.record.id));
+  CO_TRY(const auto repository, shared_.registries.repository(reference));
+  EventBridge bridge(events);
+  bridge.name(loaded.model);
+  content::CopyOptions options;
+  options.concurrency = shared_.settings.registry.parallel;
+  options.mount_from = other_repositories(found.record, reference);
+  options.select = [id = found.record.id](const oci::Descriptor& child) { return child.digest == id; };
+  CO_TRY_OK(co_await content::copy_graph(op, shared_.loop, *shared_.store, *repository, root, bridge, std::move(options)));
+  CO_TRY_OK(co_await repository->tag(op, root, reference));
+  co_return control::PushResult{.reference = reference.string(),
+                                .digest = root.digest.string(),
+                                .size = loaded.model.size,
+                                .transferred = bridge.transferred()};
+}
+
+rt::Task<Result<std::unique_ptr<rt::Reader>>> Transfers::export_tar(rt::Op& op, std::string model) {
+  CO_TRY(const store::Found found, co_await find_model(shared_, op, model));
+  CO_TRY_OK(co_await shared_.store->check_model(op, found.record.id));
+  CO_TRY(const model::Loaded loaded, co_await load_local(shared_, op, found.record.id));
+  std::vector<std::string> names;
+  if (found.tag) names.push_back(found.tag->string());
+  CO_TRY(model::Export tar, model::export_model(*shared_.store, loaded, names));
+  co_return std::move(tar.reader);
+}
+
+rt::Task<Result<std::vector<std::string>>> Transfers::name_imported(rt::Op& op, oci::Descriptor manifest,
+                                                                    std::vector<std::string> names) {
+  CO_TRY(const model::Loaded loaded, co_await model::load_model(op, shared_.loop, *shared_.store, manifest));
+  std::vector<oci::Reference> tags;
+  std::vector<std::string> shown;
+  for (const std::string& name : names) {
+    auto reference = oci::parse_reference(name, shared_.defaults);
+    if (!reference || reference->digest) continue;  // a name from outside that is none is not worth failing for
+    shown.push_back(reference->string());
+    tags.push_back(std::move(*reference));
+  }
+  if (tags.empty()) {
+    // Untagged, as DMR's load leaves it: kept by its id until it is tagged or removed.
+    tags.push_back({.registry = shared_.defaults.registry, .repository = "imported", .tag = "", .digest = manifest.digest});
+    shown.push_back(loaded.manifest.digest.string());
+  }
+  CO_TRY_OK(co_await settle(op, loaded, std::move(tags)));
+  co_return shown;
+}
+
+rt::Task<Result<std::vector<std::string>>> Transfers::import_tar(rt::Op& op, rt::Reader& tar, control::Events& events) {
+  CO_TRY(const auto lease, co_await shared_.store->lease(op, store::Lease::Kind::kTransfer, {}));
+  EventBridge bridge(events);
+  CO_TRY(const auto models, co_await model::import_archive(op, shared_.loop, tar, *shared_.store, bridge));
+  std::vector<std::string> all;
+  for (const model::ImportedModel& imported : models) {
+    CO_TRY(const auto names, co_await name_imported(op, imported.manifest, imported.names));
+    all.insert(all.end(), names.begin(), names.end());
+  }
+  co_return all;
+}
+
+rt::Task<Result<std::vector<std::string>>> Transfers::import_folder(rt::Op& op, std::string path,
+                                                                    control::Events& events) {
+  CO_TRY(const auto lease, co_await shared_.store->lease(op, store::Lease::Kind::kTransfer, {}));
+  CO_TRY(const fs::Dir folder, fs::open_user_dir(path));
+  CO_TRY(const auto models, co_await rt::blocking(shared_.loop, [&] { return model::read_model_folder(folder); }));
+  const auto fetcher = model::folder_fetcher(shared_.loop, folder);
+  EventBridge bridge(events);
+  std::vector<std::string> all;
+  for (const model::FolderModel& found : models) {
+    CO_TRY_OK(co_await content::copy_graph(op, shared_.loop, *fetcher, *shared_.store, found.manifest, bridge, {}));
+    CO_TRY(const auto names, co_await name_imported(op, found.manifest, found.names));
+    all.insert(all.end(), names.begin(), names.end());
+  }
+  co_return all;
+}
+
+}  // namespace berth::local
