@@ -51,5 +51,7 @@ inline constexpr std::string_view kUntested = "org.cncf.model.file.mediatype.unt
 inline constexpr std::string_view kRole = "dev.berth.model.role";
 // On a ModelPack manifest: the context size to run with, decimal.
 inline constexpr std::string_view kContextSize = "dev.berth.model.context-size";
+// The same for what the model was trained with.
+inline constexpr std::string_view kContextLength = "dev.berth.model.context-length";
 
 }  // namespace berth::model::annotation

@@ -38,8 +38,9 @@ enum class Packing { kRaw, kTar, kTarGzip, kTarZstd };
 std::string_view to_string(Packing packing);
 
 struct File {
-  std::string path;  // relative, checked, unique in the model; of an archive, the folder it unpacks
-                     // into ("" = the root)
+  // Relative, checked, unique in the model. Of an archive: what it is said to hold, or ""; its
+  // entries are relative to the root of the model.
+  std::string path;
   Role role = Role::kOther;
   Packing packing = Packing::kRaw;
   oci::Descriptor descriptor;

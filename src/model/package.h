@@ -45,21 +45,39 @@ struct PackageRequest {
 
 struct PlannedFile {
   std::string source;                       // path on disk; "" when `existing` is set
-  std::optional<oci::Descriptor> existing;  // a layer of `from`
+  std::optional<oci::Descriptor> existing;  // a layer of `from`, kept or converted
   std::string path;                         // in the artifact
   Role role = Role::kOther;
   Packing packing = Packing::kRaw;
   std::string media_type;
   std::uint64_t size = 0;  // as inspected
+  std::string diff_id;     // of an existing layer: digest of its unpacked bytes
+};
+
+// What the config says about the model.
+struct ConfigFacts {
+  std::string format;
+  std::string quantization;
+  std::string parameters;
+  std::string architecture;
+  std::string name;
+  std::string license;  // SPDX identifier
+  std::string size;     // of the weights, as text
+  json::Object gguf;    // string -> string
+  json::Object safetensors;
+  json::Object diffusers;
+  std::optional<std::uint64_t> context_size;
+  std::optional<std::uint64_t> context_length;
 };
 
 struct Plan {
   Kind kind = Kind::kDockerV01;
   std::vector<PlannedFile> files;  // in the order of the layers
+  ConfigFacts facts;
   std::chrono::sys_seconds created{};
   oci::Annotations annotations;
-  json::Object config;  // docker.ai's `config` object, without size
-  json::Object base;    // the whole config document of `from` when the kind stays; else empty
+  json::Object base;  // the config document of `from` when the kind stays, so that fields we do not
+                      // know survive
 };
 
 // SOURCE_DATE_EPOCH when `text` is one, 1970-01-01 when empty; kInvalid otherwise.
