@@ -28,7 +28,8 @@ bool host_is_allowed(const Request& request, const BrowserRules& rules) {
 }
 
 bool same_host(const Request& request, const Url& origin) {
-  return origin.host == request.url.host && origin.port == request.url.port;
+  // Default ports count as equal: a proxy in front may have ended the TLS.
+  return origin.authority() == request.url.authority();
 }
 
 bool origin_is_allowed(const Request& request, std::string_view origin, const BrowserRules& rules) {

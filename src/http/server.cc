@@ -23,7 +23,7 @@ struct Server::Core {
   rt::Task<Status> serve_connection(rt::Op& work, UniqueFd fd, Arrival arrival, TlsContext tls);
   rt::Task<Status> serve(rt::Op& op);
   rt::Task<void> drain(rt::Op& op, rt::Op& work);
-  void start(rt::Scope& scope, rt::Op& work, Accepted accepted, TlsContext tls);
+  void start(rt::Scope& scope, rt::Op& work, Accepted caller, TlsContext tls);
   void stop();
   Result<TcpEndpoint> add(std::unique_ptr<Listener> listener);
 
@@ -34,6 +34,7 @@ struct Server::Core {
   std::vector<std::unique_ptr<Listener>> listeners;
   std::vector<UniqueFd> adopted;
   std::set<std::shared_ptr<Connection>> open;
+  std::uint64_t accepted = 0;
   std::size_t live = 0;  // open, or about to be
   bool stopping = false;
 };
@@ -51,10 +52,11 @@ rt::Task<Status> Server::Core::serve_connection(rt::Op& work, UniqueFd fd, Arriv
   co_return served;
 }
 
-void Server::Core::start(rt::Scope& scope, rt::Op& work, Accepted accepted, TlsContext tls) {
+void Server::Core::start(rt::Scope& scope, rt::Op& work, Accepted caller, TlsContext tls) {
   ++live;
+  ++accepted;
   scope.spawn(
-      serve_connection(work, std::move(accepted.fd), std::move(accepted.arrival), std::move(tls)));
+      serve_connection(work, std::move(caller.fd), std::move(caller.arrival), std::move(tls)));
 }
 
 rt::Task<Status> Server::Core::accept_all(rt::Op& op, rt::Op& work, rt::Scope& scope,
@@ -62,11 +64,11 @@ rt::Task<Status> Server::Core::accept_all(rt::Op& op, rt::Op& work, rt::Scope& s
   while (!stopping) {
     while (live >= limits.connections && !stopping) CO_TRY_OK(co_await changed.wait(op));
     if (stopping) break;
-    Result<Accepted> accepted = co_await listener.accept(op);
-    if (accepted) {
-      start(scope, work, std::move(*accepted), listener.tls);
-    } else if (accepted.error().code() == Code::kExhausted) {
-      log::warning("{}", accepted.error().message());
+    Result<Accepted> caller = co_await listener.accept(op);
+    if (caller) {
+      start(scope, work, std::move(*caller), listener.tls);
+    } else if (caller.error().code() == Code::kExhausted) {
+      log::warning("{}", caller.error().message());
       CO_TRY_OK(co_await rt::sleep_for(op, kExhaustedPause));
     } else {
       break;
@@ -167,6 +169,7 @@ Status Server::reload_tls() {
 
 rt::Task<Status> Server::serve(rt::Op& op) { return core_->serve(op); }
 void Server::stop() { core_->stop(); }
+std::uint64_t Server::accepted() const { return core_->accepted; }
 std::size_t Server::connections() const { return core_->live; }
 
 }  // namespace berth::http

@@ -66,6 +66,7 @@ class Server {
   void stop();
 
   std::size_t connections() const;
+  std::uint64_t accepted() const;  // since the start
 
  private:
   struct Core;

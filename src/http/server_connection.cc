@@ -47,6 +47,13 @@ Response text_reply(int status, std::string_view text) {
   return reply(status, "text/plain; charset=utf-8", std::string(text) + "\n");
 }
 
+Status check_response(const Response& response) {
+  if (response.status < 200 || response.status > 999) {
+    return fail(Code::kInternal, "{} is not a status of an answer", response.status);
+  }
+  return check_headers(response.headers);
+}
+
 bool asks_for_continue(const Head& head) {
   const auto expect = head.headers.get("Expect");
   return expect && head.version == HttpVersion::k11 && iequals(*expect, "100-continue");
@@ -159,7 +166,12 @@ rt::Task<Result<Connection::After>> Connection::answer(Exchange& exchange, Reque
     log::info("a request failed: {}", printable(response.error().message()));
     response = text_reply(status_of_failure(response.error().code()), response.error().message());
   }
-  const Status clean = check_headers(response->headers);
+  if (response->status == kRawAnswer) {
+    (void)co_await stream_.write(exchange.op, as_bytes(std::get<std::string>(response->body.content)),
+                                 limits_.write_stall);
+    co_return After::kClose;
+  }
+  const Status clean = check_response(*response);
   if (!clean) {
     log::error("an answer was withheld: {}", clean.error().message());
     response = text_reply(500, "the answer could not be sent");

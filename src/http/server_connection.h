@@ -13,6 +13,9 @@
 
 namespace berth::http {
 
+// For Imposter only: a Response of this status is sent as the bytes of its body and nothing else.
+inline constexpr int kRawAnswer = -1;
+
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
   Connection(rt::Loop& loop, Service& service, const ServerLimits& limits, UniqueFd fd,
