@@ -21,16 +21,23 @@ namespace berth::api {
 
 enum class Mode { kCompletion, kEmbedding, kReranking };
 
-// A loaded engine that stays loaded while this lives; drop it when the answer's last byte is
+struct EngineInfo {
+  std::string backend;   // "llama.cpp"
+  std::string model_id;  // "sha256:…"
+  std::string model;     // display name, for metrics and recordings
+  std::string device;    // "CPU", "Vulkan0 (24 of 32 layers)"
+  bool was_loaded = false;
+  std::chrono::milliseconds load_time{};  // until it was ready; 0 when it ran already
+};
+
+// A loaded engine that stays loaded while this lives; dropped when the answer's last byte is
 // through.
 struct Engine {
   virtual ~Engine() = default;
   // The engine's own HTTP server (OpenAI's paths: "/v1/chat/completions"). Lives as long as this
   // object.
   virtual http::Service& service() = 0;
-  virtual std::string backend() const = 0;   // "llama.cpp"
-  virtual std::string model_id() const = 0;  // "sha256:…"
-  virtual std::string model() const = 0;     // display name, for metrics
+  virtual const EngineInfo& info() const = 0;
   // Why it died, with the last lines of its output; "" while it runs.
   virtual std::string death() const = 0;
 };
