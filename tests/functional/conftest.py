@@ -1,0 +1,57 @@
+import pathlib
+import shutil
+import subprocess
+import tempfile
+
+import pytest
+
+import berthlab
+
+
+@pytest.fixture
+def folder():
+    # Short on purpose: a unix socket's path may have 107 bytes.
+    path = pathlib.Path(tempfile.mkdtemp(prefix="berth-"))
+    yield path
+    subprocess.run(["chmod", "-R", "u+w", str(path)], check=False)
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def berth(folder):
+    return berthlab.Berth(folder / "u")
+
+
+@pytest.fixture
+def other(folder):
+    """A second user on the same machine."""
+    return berthlab.Berth(folder / "o")
+
+
+@pytest.fixture
+def registry(folder):
+    (folder / "r").mkdir()
+    running = berthlab.Registry(folder / "r")
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def private_registry(folder):
+    (folder / "p").mkdir()
+    running = berthlab.Registry(folder / "p", htpasswd=("alice", "s3cret-canary"))
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def tls_registry(folder):
+    (folder / "t").mkdir()
+    running = berthlab.Registry(folder / "t", tls=berthlab.Tls(folder / "t"))
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def tiny(folder):
+    return berthlab.gguf(folder / "tiny.gguf")
