@@ -1,0 +1,70 @@
+// The catalogue: the SQLite database that is the truth about tags, models, leases and what each
+// blob is.
+//
+// Blocking, thread-safe: calls of several threads of one process take turns, those of several
+// processes by SQLite's lock. What to do with it is in free functions over Database (blobs.h,
+// models.h, sessions.h, collector.h, settings.h). kTimeout means only that another process is
+// writing: try again later (Desk does). Schema: docs/dev/store.md.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <type_traits>
+
+#include "store/layout.h"
+#include "store/statement.h"
+
+namespace berth::store {
+
+class Catalog {
+ public:
+  // kRelaxed survives the death of the process; kFull also a power failure.
+  enum class Durability { kRelaxed, kFull };
+
+  // Makes or rebuilds the catalogue when it is not there.
+  static Result<std::unique_ptr<Catalog>> open(const Layout& layout);
+
+  // `work(Database&)` sees one state of the catalogue.
+  template <class Work>
+  std::invoke_result_t<Work, Database&> read(Work work) {
+    const std::lock_guard guard(mutex_);
+    TRY(Transaction transaction, Transaction::begin(*database_, Transaction::Kind::kRead));
+    return work(*database_);
+  }
+
+  // Committed when `work` succeeds, undone otherwise. No other process writes meanwhile.
+  template <class Work>
+  std::invoke_result_t<Work, Database&> write(Durability durability, Work work) {
+    const std::lock_guard guard(mutex_);
+    TRY_OK(check_writable());
+    TRY_OK(set(durability));
+    TRY(Transaction transaction, Transaction::begin(*database_, Transaction::Kind::kWrite));
+    auto result = work(*database_);
+    if (result) TRY_OK(transaction.commit());
+    return result;
+  }
+
+  // Like write, but always undone.
+  template <class Work>
+  std::invoke_result_t<Work, Database&> rehearse(Work work) {
+    const std::lock_guard guard(mutex_);
+    TRY_OK(check_writable());
+    TRY(Transaction transaction, Transaction::begin(*database_, Transaction::Kind::kWrite));
+    return work(*database_);
+  }
+
+  Status check_writable() const;
+
+ private:
+  Catalog(std::unique_ptr<Database> database, const Layout& layout)
+      : database_(std::move(database)), root_(layout.root().path()), access_(layout.access()) {}
+  Status set(Durability durability);
+
+  std::mutex mutex_;
+  std::unique_ptr<Database> database_;
+  std::string root_;
+  Layout::Access access_;
+  Durability durability_ = Durability::kRelaxed;
+};
+
+}  // namespace berth::store

@@ -1,0 +1,27 @@
+// Bringing content in: an unfinished blob in ingest/<digest>/data is filled, checked, made durable
+// and committed.
+//
+// Loop thread. The caller holds the digest's lock. What a transfer that broke off had received
+// stays, and the next one hashes it and goes on from there; what turned out wrong or does not fit
+// on the disk is taken away.
+#pragma once
+
+#include <string>
+
+#include "content/content.h"
+#include "store/blobs.h"
+#include "store/desk.h"
+
+namespace berth::store {
+
+// A blob from elsewhere.
+Task<Status> take_in(rt::Op& op, Desk& desk, oci::Descriptor blob, content::Fetcher& from,
+                     content::Progress& progress);
+// Bytes in hand: verified against the digest; a manifest is parsed, and its children must be here.
+Task<Status> take_bytes(rt::Op& op, Desk& desk, oci::Descriptor blob, std::string bytes);
+
+// Makes the finished file durable and read-only, and commits it. True when it was new. For the
+// adopted as well.
+Task<Result<bool>> settle(rt::Op& op, Desk& desk, fs::File& file, Arrival arrival);
+
+}  // namespace berth::store
