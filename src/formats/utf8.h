@@ -1,5 +1,5 @@
 // Text of unknown encoding made valid UTF-8: what is not becomes U+FFFD, since metadata ends in
-// JSON. Internal to formats.
+// JSON.
 #pragma once
 
 #include <string>

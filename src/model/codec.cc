@@ -90,6 +90,11 @@ std::string list_platforms(const std::vector<oci::Descriptor>& entries) {
 
 }  // namespace
 
+Status check_object(const json::View& view) {
+  if (view.value().is_object()) return {};
+  return fail(Code::kInvalid, "{}: expected an object", view.path());
+}
+
 bool is_model(const oci::Manifest& manifest) { return find_codec(manifest) != nullptr; }
 
 std::string what_it_is(const oci::Manifest& manifest) {
@@ -129,7 +134,9 @@ Result<Model> read_model(std::string_view manifest_bytes, std::string_view manif
                   "the layers of the model are declared to be bigger than any disk");
     }
   }
-  TRY_OK(codec.read(manifest, json::View(config, "config"), model));
+  const json::View view(config, "config");
+  TRY_OK(check_object(view));
+  TRY_OK(codec.read(manifest, view, model));
   return model;
 }
 

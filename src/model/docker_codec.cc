@@ -42,6 +42,7 @@ std::optional<std::uint64_t> trained_context(const json::Object& gguf,
 
 Status read_created(const json::View& config, Model& model) {
   const auto descriptor = config.find("descriptor");
+  if (descriptor) TRY_OK(check_object(*descriptor));
   TRY(std::string created, text(descriptor, "created"));
   if (created.empty()) {
     TRY(created, text(descriptor, "createdAt"));
@@ -77,6 +78,7 @@ Status read_docker_config(const oci::Manifest&, const json::View& config, Model&
   static const json::Value kEmpty = json::Object();
   const json::View facts =
       config.find("config").value_or(json::View(kEmpty, config.path() + ".config"));
+  TRY_OK(check_object(facts));
   TRY_OK(read_facts(facts, model));
   if (model.format.empty()) model.format = infer_format(model.files);
   TRY(json::Object gguf, strings(facts, "gguf"));

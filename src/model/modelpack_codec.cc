@@ -20,10 +20,12 @@ std::optional<std::uint64_t> number_annotation(const oci::Manifest& manifest,
 Status read_modelpack_config(const oci::Manifest& manifest, const json::View& config,
                              Model& model) {
   if (const auto descriptor = config.find("descriptor")) {
+    TRY_OK(check_object(*descriptor));
     TRY(const std::string created, descriptor->string_or("createdAt", ""));
     model.created = parse_rfc3339(created);
   }
   if (const auto facts = config.find("config")) {
+    TRY_OK(check_object(*facts));
     TRY(model.format, facts->string_or("format", ""));
     TRY(model.architecture, facts->string_or("architecture", ""));
     TRY(model.parameters, facts->string_or("paramSize", ""));

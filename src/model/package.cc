@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "formats/classify.h"
+#include "formats/utf8.h"
 #include "model/codecs.h"
 #include "model/media.h"
 #include "model/package_files.h"
@@ -58,6 +59,9 @@ std::string_view modelpack_media_type(const PlannedFile& file) {
   }
 }
 
+// What goes into a manifest must be JSON text.
+bool is_utf8(const std::string& text) { return formats::lossy_utf8(text) == text; }
+
 Status check_request(const PackageRequest& request) {
   const int sources =
       !request.gguf.empty() + !request.safetensors_dir.empty() + request.from.has_value();
@@ -72,6 +76,8 @@ Status check_request(const PackageRequest& request) {
   }
   for (const auto& [key, value] : request.annotations) {
     if (key.empty()) return fail(Code::kInvalid, "an annotation has no key: write key=value");
+    if (is_utf8(key) && is_utf8(value)) continue;
+    return fail(Code::kInvalid, "the annotation {} is not valid UTF-8", printable(key));
   }
   return {};
 }
@@ -210,6 +216,12 @@ Status finish_files(Plan& plan) {
     if (file.packing == Packing::kRaw && !paths.insert(file.path).second) {
       return fail(Code::kInvalid, "two files of the package would be named {}: rename one",
                   printable(file.path));
+    }
+    if (!is_utf8(file.path)) {
+      return fail(
+          Code::kInvalid,
+          "the file name {} is not valid UTF-8, so no artifact can hold it: rename the file",
+          printable(file.path));
     }
     if (!file.media_type.empty()) continue;
     file.media_type =

@@ -70,19 +70,22 @@ Status Folder::walk(const std::string& below, std::size_t depth) {
 
 Status Folder::visit(const std::string& name, std::size_t depth) {
   TRY_OK(in_context(fs::check_relative_path(name), "a file's name cannot be used in an artifact"));
-  TRY(const std::optional<fs::FileInfo> info, dir_.find(name));
-  if (!info) return {};
-  if (info->is_directory) return walk(name, depth + 1);
-  if (!info->is_regular) {
+  // fs::Dir follows no links: one that points out of the folder would put a stranger's file into
+  // the artifact.
+  const auto info = dir_.find(name);
+  if (info && !*info) return {};
+  if (info && (*info)->is_directory) return walk(name, depth + 1);
+  if (!info || !(*info)->is_regular) {
     return fail(Code::kInvalid,
                 "{}/{} is a link or a device: only what lies in the folder itself is packaged (cp "
-                "-rL makes a copy without links)",
+                "-rL makes a copy "
+                "without links)",
                 printable(path_), printable(name));
   }
   if (files_.size() >= oci::kMaxLayers) {
     return fail(Code::kTooLarge, "{} holds more than {} files", printable(path_), oci::kMaxLayers);
   }
-  files_.emplace(name, info->size);
+  files_.emplace(name, (*info)->size);
   return {};
 }
 
