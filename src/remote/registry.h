@@ -45,12 +45,14 @@ struct RetrySettings {
 struct RegistryOptions {
   Send send;
   Credentials* credentials = nullptr;  // anonymous without; outlives all that is made with it
-  bool insecure = false;               // INSECURE_REGISTRY: plain HTTP whatever the host
+  bool insecure = false;               // INSECURE_REGISTRY: without TLS whatever the host
+  std::vector<std::string> plain_http_hosts;  // these without TLS, besides loopback and *.local
   // URLs that are asked first for content of docker.io (MODEL_RUNNER_REGISTRY_MIRRORS); a path is a
   // prefix of /v2.
   std::vector<std::string> mirrors;
-  // Registry -> further hosts that its token server may be on ("registry.corp" -> {"login.corp"}).
-  std::map<std::string, std::vector<std::string>> token_hosts;
+  // "REGISTRY=HOST": a further host that the token server of a registry may be on
+  // ("registry.corp=login.corp").
+  std::vector<std::string> token_hosts;
   RetrySettings retry;
   std::uint64_t chunk_bytes = 16 * 1024 * 1024;  // of a chunked upload
 };

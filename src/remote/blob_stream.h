@@ -1,0 +1,60 @@
+// Readers that remote puts between a registry and the rest: bodies of exactly the promised length,
+// and a blob that is read in slices for uploads. Loop thread.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "content/content.h"
+#include "remote/endpoint.h"
+
+namespace berth::remote {
+
+// Passes `inner` on and holds it to `expected` bytes: fewer is kUnavailable (fetch the rest again),
+// more is kCorrupt.
+std::unique_ptr<rt::Reader> exactly(std::unique_ptr<rt::Reader> inner, std::uint64_t expected,
+                                    std::string what);
+
+// A blob of a Fetcher, read forward; another position is fetched anew.
+class BlobStream {
+ public:
+  BlobStream(content::Fetcher& from, oci::Descriptor blob) : from_(from), blob_(std::move(blob)) {}
+
+  rt::Task<Status> seek(rt::Op& op, std::uint64_t offset);
+  // Never 0 before the end of the blob: a source that ends early is kCorrupt.
+  rt::Task<Result<std::size_t>> read(rt::Op& op, MutableBytes into);
+
+ private:
+  content::Fetcher& from_;
+  oci::Descriptor blob_;
+  std::unique_ptr<rt::Reader> reader_;
+  std::uint64_t at_ = 0;
+};
+
+// Bytes [offset, offset + length) of the blob as a body that can be made again. `sent` is told the
+// position that was reached.
+class BlobBody : public BodySource {
+ public:
+  BlobBody(content::Fetcher& from, oci::Descriptor blob, std::function<void(std::uint64_t)> sent)
+      : from_(from), blob_(std::move(blob)), sent_(std::move(sent)) {}
+
+  // What the next open() gives. A slice that follows the one before goes on reading the same
+  // stream.
+  void slice(std::uint64_t offset, std::uint64_t length);
+  rt::Task<Result<http::Body>> open(rt::Op& op) override;
+  // Why the source could not be read, when it was that which ended an upload.
+  const std::optional<Error>& source_failure() const { return *failure_; }
+
+ private:
+  content::Fetcher& from_;
+  oci::Descriptor blob_;
+  std::function<void(std::uint64_t)> sent_;
+  std::uint64_t offset_ = 0;
+  std::uint64_t length_ = 0;
+  bool opened_ = false;  // this slice: its stream may still be in use by a try that was given up
+  std::shared_ptr<BlobStream> stream_;
+  std::shared_ptr<std::optional<Error>> failure_ = std::make_shared<std::optional<Error>>();
+};
+
+}  // namespace berth::remote

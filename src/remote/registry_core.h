@@ -1,0 +1,48 @@
+// What a Registry and its Repositories share: the host, its mirrors and what was learned about
+// them. Loop thread.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "remote/endpoint.h"
+#include "remote/registry.h"
+
+namespace berth::remote {
+
+class RegistryCore {
+ public:
+  RegistryCore(rt::Loop& loop, std::string name, http::Url base, const RegistryOptions& options);
+  // kInvalid when a mirror is no URL.
+  Status add_mirrors();
+
+  rt::Loop& loop() { return loop_; }
+  const std::string& name() const { return name_; }  // as the user calls it: "docker.io"
+  const RegistryOptions& options() const { return options_; }
+  Endpoint& origin() { return origin_; }
+
+  // A read that a mirror may answer. The mirrors are asked once each; what they cannot give comes
+  // from the registry itself.
+  struct Read {
+    Endpoint* endpoint;  // that answered
+    Answer answer;
+  };
+  struct ReadCall {
+    std::string doing;
+    std::string method = "GET";
+    std::string path;  // below /v2/
+    http::Headers headers = {};
+    std::string repository;
+  };
+  rt::Task<Result<Read>> read(rt::Op& op, ReadCall call);
+
+ private:
+  rt::Loop& loop_;
+  std::string name_;
+  RegistryOptions options_;
+  Endpoint origin_;
+  std::vector<std::unique_ptr<Endpoint>> mirrors_;
+};
+
+}  // namespace berth::remote

@@ -1,0 +1,78 @@
+#include "remote/wire.h"
+
+#include <array>
+
+namespace berth::remote {
+namespace {
+
+constexpr std::uint64_t kDrainBytes = 64 * 1024;
+
+// From far to near. A registry is looked for in this order; strangers never get the last (cloud
+// metadata).
+constexpr std::array<http::AddressPolicy, 4> kLadder = {{
+    {},
+    {.private_network = true},
+    {.loopback = true, .private_network = true},
+    {.loopback = true, .private_network = true, .link_local = true},
+}};
+constexpr std::size_t kNearestForStrangers = 2;
+
+// Requests to the registry itself that can be sent again have a body in memory (or none); all first
+// ones are such.
+bool can_repeat(const http::Request& request) {
+  return std::holds_alternative<std::string>(request.body.content);
+}
+
+http::Request copy_of(const http::Request& request) {
+  http::Request copy;
+  copy.method = request.method;
+  copy.url = request.url;
+  copy.headers = request.headers;
+  copy.body = std::get<std::string>(request.body.content);
+  return copy;
+}
+
+}  // namespace
+
+Task<Result<http::Response>> Wire::send(rt::Op& op, http::Request request) {
+  if (request.url.host == base_.host) co_return co_await send_to_registry(op, std::move(request));
+  co_return co_await send_(op, std::move(request), kLadder[std::min(reach_, kNearestForStrangers)]);
+}
+
+Task<Result<http::Response>> Wire::send_named(rt::Op& op, http::Request request) {
+  co_return co_await send_(op, std::move(request), http::AddressPolicy::anywhere());
+}
+
+Task<Result<http::Response>> Wire::send_to_registry(rt::Op& op, http::Request request) {
+  while (!reached_ && reach_ + 1 < kLadder.size() && can_repeat(request)) {
+    auto response = co_await send_(op, copy_of(request), kLadder[reach_]);
+    if (response) reached_ = true;
+    if (response || response.error().code() != Code::kDenied) co_return response;
+    ++reach_;
+  }
+  auto response = co_await send_(op, std::move(request), kLadder[reach_]);
+  if (response) reached_ = true;
+  co_return response;
+}
+
+Result<http::Url> Wire::follow(const http::Url& from, std::string_view location) const {
+  auto next = http::resolve_url(from, location);
+  if (!next) {
+    return fail(Code::kCorrupt, "{} answered with a location that is no URL: {}", from.authority(),
+                printable(location, 200));
+  }
+  if (from.scheme == "https" && next->scheme != "https") {
+    return fail(Code::kDenied,
+                "{} leads from https to {}://{}, which is refused because anybody could read and "
+                "change it; "
+                "if a proxy stands before the registry, set X-Forwarded-Proto there",
+                from.authority(), next->scheme, printable(next->authority(), 200));
+  }
+  return std::move(*next);
+}
+
+Task<void> drain(rt::Op& op, http::Response response) {
+  (void)co_await http::read_all(op, std::move(response.body), kDrainBytes);
+}
+
+}  // namespace berth::remote
