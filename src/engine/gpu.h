@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -30,6 +31,7 @@ struct Gpu {
 struct GpuFindings {
   std::vector<Gpu> devices;
   std::vector<Mount> mounts;  // device nodes and driver files for the sandbox
+  std::vector<std::pair<std::string, std::string>> environment;  // where drivers are found there
   // One sentence when the choice could not be met and the CPU is used ("" otherwise).
   std::string fallback;
 };

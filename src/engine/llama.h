@@ -6,10 +6,7 @@
 // build 11669.
 #pragma once
 
-#include <map>
-#include <memory>
 #include <string>
-#include <vector>
 
 #include "engine/engine.h"
 
@@ -37,11 +34,11 @@ class Llama : public Engine {
   rt::Task<Result<SandboxReport>> sandbox_report(rt::Op& op, Isolation isolation) override;
 
  private:
-  rt::Task<Result<std::string>> usable_bwrap(rt::Op& op);  // probed once
+  Result<Installation> find() const;
+  Result<std::string> find_bwrap() const;
 
   rt::Loop& loop_;
   LlamaSettings settings_;
-  std::optional<std::string> bwrap_;  // once it was seen to work
 };
 
 }  // namespace berth::engine

@@ -40,7 +40,8 @@ struct EngineOptions {
   Word cpu_mask, cpu_mask_batch, cpu_range, cpu_range_batch;
   Integer cpu_strict, cpu_strict_batch, priority, priority_batch, poll, poll_batch;
   Switch continuous_batching, warmup;
-  Integer timeout, sleep_idle_seconds;
+  Integer timeout, sleep_idle_seconds, verbosity;
+  Word fit;  // let the engine adapt what is not set to device memory
 
   // Devices and memory
   Integer gpu_layers;  // absent: by estimate

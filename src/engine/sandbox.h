@@ -6,6 +6,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -48,6 +49,9 @@ Result<process::Command> sandboxed(const std::string& bwrap, SandboxPlan plan);
 // Whether this machine lets us make namespaces: runs `bwrap … true` once. kDenied says what is
 // forbidden and names --no-sandbox; kNotFound when bubblewrap is not installed.
 rt::Task<Status> probe_namespaces(rt::Op& op, rt::Loop& loop, std::string bwrap);
+
+// The same sentence for an engine's bwrap that said why it could not.
+Error namespaces_forbidden(std::string_view reason);
 
 // The longest path that a unix socket may have (sun_path less its NUL).
 inline constexpr std::size_t kMaxSocketPath = 107;
