@@ -1,0 +1,145 @@
+#include "api/access.h"
+
+#include <algorithm>
+#include <arpa/inet.h>
+#include <chrono>
+#include <cstring>
+
+#include "base/text.h"
+#include "http/address.h"
+#include "rt/async.h"
+
+namespace berth::api {
+namespace {
+
+using std::chrono::steady_clock;
+
+// How long a revoked token may go on: the file is looked at no more often than this.
+constexpr std::chrono::seconds kRefresh{1};
+
+guard::Principal local_caller() { return {"local", guard::Scopes::all()}; }
+
+struct Parsed {
+  std::array<unsigned char, 16> bytes{};
+  bool is_v4 = false;
+};
+
+std::optional<Parsed> parse_address(std::string_view text) {
+  Parsed parsed;
+  const std::string copy(text);
+  unsigned char v4[4];
+  if (::inet_pton(AF_INET, copy.c_str(), v4) == 1) {
+    parsed.is_v4 = true;
+    parsed.bytes[10] = parsed.bytes[11] = 0xff;
+    std::memcpy(parsed.bytes.data() + 12, v4, 4);
+    return parsed;
+  }
+  if (::inet_pton(AF_INET6, copy.c_str(), parsed.bytes.data()) == 1) return parsed;
+  return std::nullopt;
+}
+
+struct Token {
+  guard::TokenSet set;
+  std::string stamp;
+  bool changed = false;
+};
+
+Result<Token> read_tokens(const std::string& folder, const std::string& stamp) {
+  const guard::TokenFile file(folder);
+  Token out;
+  TRY(out.stamp, file.stamp());
+  if (out.stamp == stamp) return out;
+  out.changed = true;
+  TRY(out.set, file.load());
+  return out;
+}
+
+}  // namespace
+
+Result<Network> Network::parse(std::string_view text) {
+  const std::size_t slash = text.find('/');
+  const auto address = parse_address(text.substr(0, slash));
+  const unsigned offset = address && address->is_v4 ? 96 : 0;
+  const auto prefix = slash == std::string_view::npos ? std::optional<std::uint64_t>(128 - offset)
+                                                      : parse_u64(text.substr(slash + 1));
+  if (!address || !prefix || *prefix > 128 - offset) {
+    return fail(Code::kInvalid, "\"{}\" is not a network such as 10.0.0.0/8 or fd00::/8",
+                printable(text, 80));
+  }
+  Network network;
+  network.address_ = address->bytes;
+  network.prefix_ = static_cast<unsigned>(*prefix) + offset;
+  return network;
+}
+
+bool Network::contains(std::string_view address) const {
+  const auto parsed = parse_address(address);
+  if (!parsed) return false;
+  const unsigned whole = prefix_ / 8;
+  if (std::memcmp(parsed->bytes.data(), address_.data(), whole) != 0) return false;
+  const unsigned rest = prefix_ % 8;
+  if (rest == 0) return true;
+  const auto mask = static_cast<unsigned char>(0xff << (8 - rest));
+  return (parsed->bytes[whole] & mask) == (address_[whole] & mask);
+}
+
+Status check_rules(const AccessRules& rules) {
+  for (const std::string& network : rules.behind_proxy) TRY_OK(Network::parse(network));
+  return {};
+}
+
+Access::Access(rt::Loop& loop, AccessRules rules) : loop_(loop) { reconfigure(std::move(rules)); }
+
+void Access::reconfigure(AccessRules rules) {
+  rules_ = std::move(rules);
+  proxies_.clear();
+  for (const std::string& text : rules_.behind_proxy) {
+    if (auto network = Network::parse(text)) proxies_.push_back(*network);
+  }
+  refreshed_ = {};
+}
+
+bool Access::is_proxy(const std::string& peer) const {
+  return std::ranges::any_of(proxies_,
+                             [&](const Network& network) { return network.contains(peer); });
+}
+
+bool Access::needs_token(const http::Request& request) const {
+  if (request.peer == "unix" || rules_.insecure || is_proxy(request.peer)) return false;
+  return rules_.require_token || http::classify(request.peer) != http::AddressKind::kLoopback;
+}
+
+rt::Task<Result<std::optional<guard::Principal>>> Access::identify(rt::Op& op,
+                                                                   const http::Request& request) {
+  CO_TRY_OK(op.check());
+  const bool local =
+      request.peer == "unix" || http::classify(request.peer) == http::AddressKind::kLoopback;
+  // A list that is set but empty of valid networks lets nobody in.
+  if (!rules_.behind_proxy.empty() && !local && !is_proxy(request.peer)) {
+    co_return fail(Code::kDenied, "this server answers only its proxies, and {} is none of them",
+                   printable(request.peer, 60));
+  }
+  if (!needs_token(request)) co_return local_caller();
+  const auto header = request.headers.get("Authorization");
+  const auto token = header ? guard::bearer_token(*header) : std::nullopt;
+  if (!token) co_return std::nullopt;
+  const std::string secret(*token);
+  CO_TRY_OK(co_await refresh());
+  co_return tokens_.find(
+      secret, std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()));
+}
+
+rt::Task<Status> Access::refresh() {
+  const auto now = steady_clock::now();
+  if (refreshed_ != rt::SteadyTime{} && now - refreshed_ < kRefresh) co_return Status();
+  const std::string folder = rules_.tokens_folder;
+  const std::string stamp = refreshed_ == rt::SteadyTime{} ? std::string("none") : stamp_;
+  CO_TRY(Token read,
+         co_await rt::blocking(loop_, [&folder, &stamp] { return read_tokens(folder, stamp); }));
+  if (read.changed) tokens_ = std::move(read.set);
+  stamp_ = std::move(read.stamp);
+  refreshed_ = now;
+  co_return Status();
+}
+
+}  // namespace berth::api
