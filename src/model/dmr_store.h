@@ -18,6 +18,8 @@ namespace berth::model {
 struct FolderModel {
   oci::Descriptor manifest;
   std::vector<std::string> names;  // tags as written there, unchecked text
+  // Why this one cannot be taken (its manifest is gone or damaged), else "". The others can.
+  std::string problem;
 };
 
 // The models of a folder. Blocking (pool).
