@@ -35,6 +35,17 @@ class Intake {
       : desk_(desk), blob_(std::move(blob)), folder_(Layout::ingest_name(blob_.digest)) {}
 
   Task<Status> run(rt::Op& op, content::Fetcher& from, content::Progress& progress) {
+    const Status done = co_await fill(op, from, progress);
+    const bool keep = !done && may_continue(done.error().code());
+    const Status cleared =
+        co_await rt::blocking(desk_.loop(), [this, keep] { return keep ? Status() : clear(); });
+    co_return done ? cleared : done;
+  }
+
+ private:
+  std::string data_name() const { return folder_ + "/data"; }
+
+  Task<Status> fill(rt::Op& op, content::Fetcher& from, content::Progress& progress) {
     CO_TRY_OK(co_await rt::blocking(desk_.loop(), [this] { return open(); }));
     Status done = co_await receive(op, from, progress);
     // What an earlier process left may have been wrong, or the server may not know how to go on:
@@ -44,15 +55,8 @@ class Intake {
       CO_TRY_OK(co_await rt::blocking(desk_.loop(), [this] { return restart(); }));
       done = co_await receive(op, from, progress);
     }
-    if (done) done = co_await commit_file(op);
-    const bool keep = !done && may_continue(done.error().code());
-    const Status cleared =
-        co_await rt::blocking(desk_.loop(), [this, keep] { return keep ? Status() : clear(); });
-    co_return done ? cleared : done;
+    co_return done ? co_await commit_file(op) : done;
   }
-
- private:
-  std::string data_name() const { return folder_ + "/data"; }
 
   // Blocking.
   Status open() {

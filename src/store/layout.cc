@@ -1,5 +1,6 @@
 #include "store/layout.h"
 
+#include <algorithm>
 #include <set>
 
 #include "json/json.h"
@@ -20,19 +21,24 @@ Status check_version(const fs::Dir& root) {
               root.path(), printable(version, 20));
 }
 
+// What a store may hold before it is complete: remains of one, or what another process is just
+// making.
+bool is_ours(std::string_view name) {
+  static constexpr std::string_view kNames[] = {"blobs",      kRefsLogFile, kIngestFolder,
+                                                "index.json", "locks",      "lost+found"};
+  return std::ranges::find(kNames, name) != std::end(kNames) || name.starts_with(kCatalogueFile) ||
+         name.starts_with(kLayoutFile);
+}
+
 // A folder that holds something else is not turned into a store.
 Status check_empty(const fs::Dir& root) {
   TRY(const auto names, root.list());
-  for (const std::string& name : names) {
-    if (name == "blobs" || name == kRefsLogFile || name == kIngestFolder || name == "locks")
-      continue;
-    if (name.starts_with(".") || name.starts_with("oci-layout.") || name == "index.json") continue;
-    return fail(
-        Code::kInvalid,
-        "{} is not a store and not empty (it holds {}): choose another folder with BERTH_HOME",
-        root.path(), printable(name, 80));
-  }
-  return {};
+  const auto foreign = std::ranges::find_if_not(names, is_ours);
+  if (foreign == names.end()) return {};
+  return fail(
+      Code::kInvalid,
+      "{} is not a store and not empty (it holds {}): choose another folder with BERTH_HOME",
+      root.path(), printable(*foreign, 80));
 }
 
 Status make(const fs::Dir& root) {

@@ -20,6 +20,7 @@ class Lease {
     kRun,       // a running engine: Store::in_use says so
   };
 
+  Lease() = default;  // of nothing
   Lease(Lease&& other) noexcept;
   Lease& operator=(Lease&& other) noexcept;
   ~Lease();

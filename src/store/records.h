@@ -33,7 +33,7 @@ struct Found {
 };
 
 struct Untagged {
-  oci::Digest id;     // the model that the tag belonged to
+  oci::Digest id = oci::Digest::of({});  // the model that the tag belonged to
   bool last = false;  // it has no tag left; whether it is then removed is the caller's rule
 };
 
@@ -62,7 +62,7 @@ enum class Adoption {
 };
 
 struct Adopted {
-  oci::Digest digest;
+  oci::Digest digest = oci::Digest::of({});
   std::uint64_t size = 0;
   enum class Way { kReflinked, kCopied, kLinked, kAlreadyHere } way = Way::kCopied;
 };
