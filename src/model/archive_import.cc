@@ -144,7 +144,8 @@ rt::Task<Result<std::vector<ImportedModel>>> Importer::finish(rt::Op& op) {
     co_return fail(Code::kCorrupt, "the archive holds no model: its index.json names none");
   // A manifest alone proves little: its config must be that of a model as well.
   for (const ImportedModel& model : models) {
-    CO_TRY([[maybe_unused]] const Loaded loaded, co_await load_model(op, loop_, to_, model.manifest));
+    CO_TRY([[maybe_unused]] const Loaded loaded,
+           co_await load_model(op, loop_, to_, model.manifest));
   }
   co_return models;
 }

@@ -8,8 +8,8 @@
 namespace berth::model {
 namespace {
 
-// The whole name if the writer gave one. What the layout's own annotation holds is often a bare tag ("latest"), which
-// names no model.
+// The whole name if the writer gave one. What the layout's own annotation holds is often a bare tag
+// ("latest"), which names no model.
 std::string name_of(const oci::Descriptor& entry) {
   std::string name = entry.annotation("io.containerd.image.name");
   if (name.empty()) name = entry.annotation(oci::annotation::kRefName);
