@@ -4,7 +4,7 @@
 // reused. Redirects are never followed and bodies never decompressed: the caller sees what came.
 // `handle` is done when the final headers came; the body is a Reader over a bounded window that
 // holds the peer back when it is full. Destroying the Reader early, or cancelling the Op, ends the
-// transfer. A Response may outlive the Client; its Reader then fails.
+// transfer. A Response may outlive the Client.
 //
 // An answer of 300 or more that comes while the upload is still being sent is delivered at once and
 // the rest of the upload is given up; one below 300 is delivered when the upload has ended.

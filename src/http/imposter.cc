@@ -51,7 +51,8 @@ struct Imposter::Core {
   std::unique_ptr<ThrowawayCertificate> certificate;
 };
 
-rt::Task<Result<Response>> Imposter::Core::answer(rt::Op& asking, Request request, Params params, Rule& rule) {
+rt::Task<Result<Response>> Imposter::Core::answer(rt::Op& asking, Request request, Params params,
+                                                  Rule& rule) {
   if (rule.steps_.empty()) co_return reply(501, "text/plain", "this rule has no answer\n");
   const Rule::Step step = rule.steps_[rule.next_];
   if (rule.next_ + 1 < rule.steps_.size()) ++rule.next_;
@@ -98,7 +99,8 @@ Imposter::Rule& Imposter::Rule::unread() {
 
 Imposter::Imposter(std::unique_ptr<Core> core) : core_(std::move(core)) {}
 
-Imposter::Imposter(rt::Loop& loop, ServerLimits limits) : core_(std::make_unique<Core>(loop, limits)) {
+Imposter::Imposter(rt::Loop& loop, ServerLimits limits)
+    : core_(std::make_unique<Core>(loop, limits)) {
   const auto bound = core_->server.listen_tcp("127.0.0.1", 0);
   BERTH_ASSERT(bound.has_value());
   core_->bound = *bound;
@@ -108,9 +110,9 @@ Imposter::Imposter(rt::Loop& loop, ServerLimits limits) : core_(std::make_unique
 std::unique_ptr<Imposter> Imposter::with_tls(rt::Loop& loop) {
   auto core = std::make_unique<Core>(loop, ServerLimits{});
   core->certificate = std::make_unique<ThrowawayCertificate>();
-  const auto bound = core->server.listen_tls("127.0.0.1", 0,
-                                             {.certificate = core->certificate->certificate_file(),
-                                              .key = core->certificate->key_file()});
+  const auto bound = core->server.listen_tls(
+      "127.0.0.1", 0,
+      {.certificate = core->certificate->certificate_file(), .key = core->certificate->key_file()});
   BERTH_ASSERT(bound.has_value());
   core->bound = *bound;
   core->start();
@@ -123,10 +125,11 @@ Imposter::Rule& Imposter::when(std::string_view method, std::string_view pattern
   auto& rule = core_->rules[{std::string(method), std::string(pattern)}];
   if (!rule) {
     rule = std::make_unique<Rule>();
-    core_->router.add(method, pattern,
-                      [core = core_.get(), its_rule = rule.get()](rt::Op& op, Request request, Params params) {
-                        return core->answer(op, std::move(request), std::move(params), *its_rule);
-                      });
+    core_->router.add(
+        method, pattern,
+        [core = core_.get(), its_rule = rule.get()](rt::Op& op, Request request, Params params) {
+          return core->answer(op, std::move(request), std::move(params), *its_rule);
+        });
   }
   return *rule;
 }
@@ -134,9 +137,12 @@ Imposter::Rule& Imposter::when(std::string_view method, std::string_view pattern
 std::uint16_t Imposter::port() const { return core_->bound.port; }
 std::string Imposter::authority() const { return to_string(Endpoint(core_->bound)); }
 std::string Imposter::url(std::string_view path_and_query) const {
-  return fmt::format("{}://{}{}", core_->certificate ? "https" : "http", authority(), path_and_query);
+  return fmt::format("{}://{}{}", core_->certificate ? "https" : "http", authority(),
+                     path_and_query);
 }
-Url Imposter::parsed_url(std::string_view path_and_query) const { return *parse_url(url(path_and_query)); }
+Url Imposter::parsed_url(std::string_view path_and_query) const {
+  return *parse_url(url(path_and_query));
+}
 std::string Imposter::ca_file() const {
   return core_->certificate ? core_->certificate->certificate_file() : "";
 }
@@ -145,9 +151,10 @@ const std::vector<Recorded>& Imposter::requests() const { return core_->requests
 void Imposter::forget_requests() { core_->requests.clear(); }
 std::size_t Imposter::connections_made() const { return core_->server.accepted(); }
 std::size_t Imposter::count(std::string_view method, std::string_view path) const {
-  return static_cast<std::size_t>(std::ranges::count_if(core_->requests, [&](const Recorded& request) {
-    return request.method == method && request.url.path == path;
-  }));
+  return static_cast<std::size_t>(
+      std::ranges::count_if(core_->requests, [&](const Recorded& request) {
+        return request.method == method && request.url.path == path;
+      }));
 }
 
 }  // namespace berth::http

@@ -34,7 +34,8 @@ struct UrlCase {
 TEST(Url, Parses) {
   const UrlCase cases[] = {
       {"http://example.com", "example.com", 80, "/", ""},
-      {"HTTPS://Example.COM:8443/a/b%2Fc?x=1&y=%20#part", "example.com", 8443, "/a/b%2Fc", "x=1&y=%20"},
+      {"HTTPS://Example.COM:8443/a/b%2Fc?x=1&y=%20#part", "example.com", 8443, "/a/b%2Fc",
+       "x=1&y=%20"},
       {"http://127.0.0.1:5000/v2/", "127.0.0.1", 5000, "/v2/", ""},
       {"http://[::1]:80/x", "::1", 80, "/x", ""},
       {"http://[2001:DB8::0:1]?q", "2001:db8::1", 80, "/", "q"},
@@ -56,14 +57,48 @@ TEST(Url, Parses) {
 
 TEST(Url, RefusesWhatPartiesCouldReadDifferently) {
   const std::string cases[] = {
-      "", "example.com", "ftp://h/", "file:///etc/passwd", "http:/h/", "http:h", "http://", "http:///x",
-      "http://user@h/", "http://user:pw@h/", "http://good@evil/", "http://h:99999/", "http://h:0/",
-      "http://h:-1/", "http://h:8 0/", "http://h:80:80/", "http://a b/", "http://h/a b", "http://h/\r\nX: y",
-      "http://h/\x7f", "http://h/\0x"s, "http://h\0.evil/"s, "http://h\\@evil/", "http://h%2eevil/", "http://[::1/",
-      "http://[::1]x/", "http://[::g]/", "http://[fe80::1%25eth0]/", "http://::1/", "http://127.1/",
-      "http://2130706433/", "http://0x7f.0.0.1/", "http://0x7f000001/", "http://127.0.0.0x1/", "http://0177.0.0.1/",
-      "http://1.2.3.4.5/", "http://256.1.1.1/", "http://a..b/", "http://.a/", "http://h\xC3\xA9/",
-      "http://" + std::string(64, 'a') + "/", "http://h/" + std::string(20'000, 'a'),
+      "",
+      "example.com",
+      "ftp://h/",
+      "file:///etc/passwd",
+      "http:/h/",
+      "http:h",
+      "http://",
+      "http:///x",
+      "http://user@h/",
+      "http://user:pw@h/",
+      "http://good@evil/",
+      "http://h:99999/",
+      "http://h:0/",
+      "http://h:-1/",
+      "http://h:8 0/",
+      "http://h:80:80/",
+      "http://a b/",
+      "http://h/a b",
+      "http://h/\r\nX: y",
+      "http://h/\x7f",
+      "http://h/\0x"s,
+      "http://h\0.evil/"s,
+      "http://h\\@evil/",
+      "http://h%2eevil/",
+      "http://[::1/",
+      "http://[::1]x/",
+      "http://[::g]/",
+      "http://[fe80::1%25eth0]/",
+      "http://::1/",
+      "http://127.1/",
+      "http://2130706433/",
+      "http://0x7f.0.0.1/",
+      "http://0x7f000001/",
+      "http://127.0.0.0x1/",
+      "http://0177.0.0.1/",
+      "http://1.2.3.4.5/",
+      "http://256.1.1.1/",
+      "http://a..b/",
+      "http://.a/",
+      "http://h\xC3\xA9/",
+      "http://" + std::string(64, 'a') + "/",
+      "http://h/" + std::string(20'000, 'a'),
   };
   for (const std::string& text : cases) {
     const auto url = parse_url(text);
@@ -90,10 +125,22 @@ TEST(Url, OriginIsSchemeHostAndPort) {
 TEST(Url, ResolvesAsTheStandardSays) {
   const Url base = *parse_url("http://a/b/c/d;p?q");
   const std::pair<std::string_view, std::string_view> cases[] = {
-      {"g", "http://a/b/c/g"}, {"./g", "http://a/b/c/g"}, {"g/", "http://a/b/c/g/"}, {"/g", "http://a/g"},
-      {"//g", "http://g/"}, {"?y", "http://a/b/c/d;p?y"}, {"g?y", "http://a/b/c/g?y"}, {"", "http://a/b/c/d;p?q"},
-      {"#s", "http://a/b/c/d;p?q"}, {".", "http://a/b/c/"}, {"..", "http://a/b/"}, {"../..", "http://a/"},
-      {"../../../g", "http://a/g"}, {"/./g", "http://a/g"}, {"/../g", "http://a/g"}, {"g;x=1/../y", "http://a/b/c/y"},
+      {"g", "http://a/b/c/g"},
+      {"./g", "http://a/b/c/g"},
+      {"g/", "http://a/b/c/g/"},
+      {"/g", "http://a/g"},
+      {"//g", "http://g/"},
+      {"?y", "http://a/b/c/d;p?y"},
+      {"g?y", "http://a/b/c/g?y"},
+      {"", "http://a/b/c/d;p?q"},
+      {"#s", "http://a/b/c/d;p?q"},
+      {".", "http://a/b/c/"},
+      {"..", "http://a/b/"},
+      {"../..", "http://a/"},
+      {"../../../g", "http://a/g"},
+      {"/./g", "http://a/g"},
+      {"/../g", "http://a/g"},
+      {"g;x=1/../y", "http://a/b/c/y"},
       {"https://other:8443/x/../y", "https://other:8443/y"},
   };
   for (const auto& [reference, expected] : cases) {
@@ -137,8 +184,11 @@ TEST(ReadAll, BoundsEveryShape) {
   EXPECT_EQ(*read_now(Body("four"), 4), "four");
   EXPECT_EQ(read_now(Body("fives"), 4).error().code(), Code::kTooLarge);
   EXPECT_EQ(*read_now(Body(std::make_unique<TextReader>("abcdef", 4), std::nullopt), 6), "abcdef");
-  EXPECT_EQ(read_now(Body(std::make_unique<TextReader>("abcdef", 4), std::nullopt), 5).error().code(), Code::kTooLarge);
-  EXPECT_EQ(read_now(Body(std::make_unique<TextReader>("", 4), 1ULL << 60), 5).error().code(), Code::kTooLarge);
+  EXPECT_EQ(
+      read_now(Body(std::make_unique<TextReader>("abcdef", 4), std::nullopt), 5).error().code(),
+      Code::kTooLarge);
+  EXPECT_EQ(read_now(Body(std::make_unique<TextReader>("", 4), 1ULL << 60), 5).error().code(),
+            Code::kTooLarge);
   EXPECT_EQ(*read_now(Body(std::unique_ptr<Reader>(), std::nullopt), 5), "");
 }
 

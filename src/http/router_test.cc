@@ -7,7 +7,9 @@
 namespace berth::http {
 namespace {
 
-rt::Task<Result<Response>> says(std::string text) { co_return reply(200, "text/plain", std::move(text)); }
+rt::Task<Result<Response>> says(std::string text) {
+  co_return reply(200, "text/plain", std::move(text));
+}
 
 // Answers with its name and what its placeholders matched.
 Router::Handler named(std::string name, std::vector<std::string> params = {}) {
@@ -69,8 +71,9 @@ TEST(Router, EscapesDoNotLeaveTheirSegment) {
   Router router;
   router.add("GET", "/files/{name}", named("file", {"name"}));
   router.add("GET", "/tree/{path...}", named("tree", {"path"}));
-  for (const std::string_view path : {"/files/a%2Fb", "/files/%2e%2e", "/files/..", "/files/a%00b", "/tree/a/../b",
-                                      "/tree/a/%2E%2E/b", "/tree/a%2fb", "/tree/."}) {
+  for (const std::string_view path :
+       {"/files/a%2Fb", "/files/%2e%2e", "/files/..", "/files/a%00b", "/tree/a/../b",
+        "/tree/a/%2E%2E/b", "/tree/a%2fb", "/tree/."}) {
     EXPECT_EQ(ask(router, "GET", path).status, 404) << path;
   }
   EXPECT_EQ(body_of(router, "/files/..."), "file name=...");

@@ -167,8 +167,8 @@ rt::Task<Result<Connection::After>> Connection::answer(Exchange& exchange, Reque
     response = text_reply(status_of_failure(response.error().code()), response.error().message());
   }
   if (response->status == kRawAnswer) {
-    (void)co_await stream_.write(exchange.op, as_bytes(std::get<std::string>(response->body.content)),
-                                 limits_.write_stall);
+    (void)co_await stream_.write(
+        exchange.op, as_bytes(std::get<std::string>(response->body.content)), limits_.write_stall);
     co_return After::kClose;
   }
   const Status clean = check_response(*response);

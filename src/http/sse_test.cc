@@ -19,7 +19,8 @@ std::vector<SseEvent> parse(std::string_view text, std::size_t piece) {
 
 TEST(Sse, ParsesHoweverItIsCut) {
   const std::string text =
-      "\xEF\xBB\xBF: comment\r\ndata: one\r\n\r\nevent: delta\ndata:two\ndata:  three\nid: 7\n\nretry: 3\n\ndata\n\rdata: "
+      "\xEF\xBB\xBF: comment\r\ndata: one\r\n\r\nevent: delta\ndata:two\ndata:  three\nid: "
+      "7\n\nretry: 3\n\ndata\n\rdata: "
       "cr\r\rdata: unfinished";
   for (std::size_t piece = 1; piece <= text.size(); ++piece) {
     const auto events = parse(text, piece);
@@ -63,7 +64,8 @@ TEST(Sse, StreamPullsEventsOutOfABody) {
   const std::vector<std::string> expected = {"1", "2"};
   const std::string text = "data: 1\n\ndata: 2\n\ndata: cut";
   EXPECT_EQ(*loop.run(all_events(Body(text))), expected);
-  EXPECT_EQ(*loop.run(all_events(Body(std::make_unique<TextReader>(text, 5), std::nullopt))), expected);
+  EXPECT_EQ(*loop.run(all_events(Body(std::make_unique<TextReader>(text, 5), std::nullopt))),
+            expected);
 }
 
 }  // namespace

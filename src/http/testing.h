@@ -1,11 +1,11 @@
-// What the tests of http share: whole exchanges as values, and Readers with a script. Header-only, tests only.
+// What the tests of http share: whole exchanges as values, and Readers with a script. Header-only,
+// tests only.
 #pragma once
-
-#include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cstring>
 #include <functional>
+#include <gtest/gtest.h>
 #include <memory>
 #include <string>
 #include <utility>

@@ -1,14 +1,13 @@
 #include "http/throwaway_certificate.h"
 
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
 #include <openssl/ec.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <unistd.h>
-
-#include <cstdio>
-#include <cstdlib>
-#include <memory>
 
 #include "base/assert.h"
 
@@ -67,7 +66,8 @@ ThrowawayCertificate::ThrowawayCertificate() {
   BERTH_ASSERT(::mkdtemp(folder_.data()) != nullptr);
   const Key key(EVP_EC_gen("P-256"));
   const Certificate certificate = self_signed(key.get());
-  write_file(certificate_file(), [&](std::FILE* f) { return PEM_write_X509(f, certificate.get()); });
+  write_file(certificate_file(),
+             [&](std::FILE* f) { return PEM_write_X509(f, certificate.get()); });
   write_file(key_file(), [&](std::FILE* f) {
     return PEM_write_PrivateKey(f, key.get(), nullptr, nullptr, 0, nullptr, nullptr);
   });

@@ -1,4 +1,5 @@
-// For tests: a self-signed certificate made on the spot, as files in a folder that goes with this object. Private to http.
+// For tests: a self-signed certificate made on the spot, as files in a folder that goes with this
+// object. Private to http.
 #pragma once
 
 #include <string>
