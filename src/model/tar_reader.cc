@@ -201,8 +201,9 @@ rt::Task<Result<std::optional<TarEntry>>> TarReader::next(rt::Op& op) {
     const std::string_view header(block.data(), block.size());
     const auto size = number(field(header, kSize));
     if (octal(field(header, kChecksum)) != checksum(header) || !size || *size > kMaxSize) {
-      co_return fail(Code::kCorrupt, entries_ == 1 ? "this is not a tar archive"
-                                                   : "the archive has a damaged header");
+      co_return fail(
+          Code::kCorrupt, "{}",
+          entries_ == 1 ? "this is not a tar archive" : "the archive has a damaged header");
     }
     const char type = header[kType];
     left_ = *size;
