@@ -42,10 +42,26 @@ bool is_small(const Body& body) {
   return text && text->size() <= kSmallBody;
 }
 
-// What is left of an upload that went on beside the wait for the answer.
+// How an upload went that was sent beside the wait for the answer.
 struct Upload {
   std::optional<Error> failure;
+  std::optional<Error> source_failure;  // of the Reader: whatever the peer says to a cut body, this is why
   bool ended = false;
+};
+
+// Hands a Reader's bytes on and keeps its failure apart from the connection's.
+class SourceReader : public Reader {
+ public:
+  SourceReader(std::unique_ptr<Reader> source, Upload& upload) : source_(std::move(source)), upload_(upload) {}
+  rt::Task<Result<std::size_t>> read(rt::Op& op, MutableBytes into) override {
+    auto n = co_await source_->read(op, into);
+    if (!n && !op.cancelled()) upload_.source_failure = n.error();
+    co_return n;
+  }
+
+ private:
+  std::unique_ptr<Reader> source_;
+  Upload& upload_;
 };
 
 rt::Task<Status> upload(rt::Op& op, Link& link, Request& request, BodyFraming framing,
@@ -165,11 +181,15 @@ rt::Task<Result<Head>> DirectClient::Pool::send_and_read(rt::Op& op, Link& link,
                                                          BodyFraming framing) {
   rt::Op upload_op(op);
   Upload result;
+  if (auto* reader = std::get_if<std::unique_ptr<Reader>>(&request.body.content); reader && *reader) {
+    *reader = std::make_unique<SourceReader>(std::move(*reader), result);
+  }
   rt::Scope scope(loop);
   scope.spawn(upload(upload_op, link, request, framing, result));
   Result<Head> head = co_await read_head(op, link);
   if (!head || head->status >= 300) upload_op.cancel();
   (void)co_await scope.join();
+  if (result.source_failure) co_return std::unexpected(*result.source_failure);
   if (!head && result.failure && !op.cancelled() && result.failure->code() != Code::kCancelled) {
     co_return std::unexpected(*result.failure);
   }

@@ -14,6 +14,7 @@ namespace {
 
 // Above the connect timeout that curl keeps itself, so that its own error comes first.
 constexpr std::chrono::milliseconds kConnectGrace{2'000};
+constexpr auto kCurlTooLarge = static_cast<CURLcode>(100);  // CURLE_TOO_LARGE, not in 7.88's header
 
 Transfer& self_of(void* self) { return *static_cast<Transfer*>(self); }
 
@@ -44,6 +45,11 @@ void Transfer::remove() {
   if (std::exchange(added_, false)) multi_->remove(easy_, *this);
 }
 
+Error Transfer::header_too_large() const {
+  return Error(Code::kTooLarge, fmt::format("the header of the answer of {} is larger than {}", request_.url.authority(),
+                                            format_size(options_.limits.header_bytes)));
+}
+
 // ---- what curl tells us
 
 std::size_t Transfer::on_header(char* text, std::size_t size, std::size_t count, void* self) {
@@ -57,10 +63,7 @@ bool Transfer::take_header(std::string_view line) {
   moved();
   header_bytes_ += line.size();
   if (header_bytes_ > options_.limits.header_bytes) {
-    failure_ =
-        Error(Code::kTooLarge,
-              fmt::format("the header of the answer of {} is larger than {}",
-                          request_.url.authority(), format_size(options_.limits.header_bytes)));
+    failure_ = header_too_large();
     return false;
   }
   if (head_done_) return true;  // a trailer
@@ -157,7 +160,11 @@ void Transfer::settle() {
 void Transfer::finished(CURLcode code) {
   added_ = false;
   ended_ = true;
-  if (code != CURLE_OK && !failure_) failure_ = curl_error(code, request_.url, error_text_.data());
+  if (code != CURLE_OK && !failure_) {
+    // curl has a bound of its own for one header line and reports it like this.
+    const bool long_line = !head_done_ && (code == CURLE_OUT_OF_MEMORY || code == kCurlTooLarge);
+    failure_ = long_line ? header_too_large() : curl_error(code, request_.url, error_text_.data());
+  }
   if (feeding_) feeding_->cancel();
   changed_.notify_all();
 }
@@ -232,7 +239,14 @@ rt::Task<Result<Response>> Transfer::exchange(rt::Op& op) {
       CO_TRY_OK(co_await wait(op, begun));
     }
   }
+  give_up_upload();
   co_return Response{.status = status_, .headers = std::move(headers_), .body = {}};
+}
+
+// After an early answer curl sends no more, but a send that was paused before would keep the transfer from ending.
+void Transfer::give_up_upload() {
+  if (!std::exchange(send_paused_, false) || !added_) return;
+  multi_->pause(easy_, recv_paused_ ? CURLPAUSE_RECV : CURLPAUSE_CONT);
 }
 
 bool Transfer::body_is_empty() const {

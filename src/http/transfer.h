@@ -67,6 +67,8 @@ class Transfer : public CurlUser {
   rt::Task<Status> wait(rt::Op& op, rt::SteadyTime since);
   std::chrono::milliseconds patience() const;
   Error stalled() const;
+  Error header_too_large() const;
+  void give_up_upload();
   void let_flow();
   void remove();
 
