@@ -117,9 +117,9 @@ class Scheduler {
   void grant(Moment now, Model& model, const Request& request);
   void stop(Moment now, const Key& key, Model& model);
   void settle(Moment now, const Key& key, Model& model);
-  void failed(Moment now, const Key& key, Model& model, Error error);
-  void enqueue(Moment now, Request request);
+  void failed(Moment now, Model& model, Error error);
   bool impatient(Moment now) const;
+  bool is_ready(const Key& key) const;
   std::optional<std::vector<Key>> victims_for(const Request& request) const;
   bool fits(std::uint64_t need, std::uint64_t freed, std::size_t freed_models) const;
   std::size_t occupied() const;
