@@ -1,0 +1,77 @@
+#include "base/text.h"
+#include "cli/commands.h"
+#include "cli/format.h"
+#include "cli/names.h"
+#include "cli/progress.h"
+#include "cli/transfer.h"
+
+namespace berth::cli {
+namespace {
+
+struct Options {
+  std::string model;
+  std::string platform;
+  std::string progress = "auto";
+  bool quiet = false;
+};
+
+rt::Task<Result<int>> run(Context& context, Options& options) {
+  context.output.quiet = options.quiet;
+  control::PullRequest request{.model = options.model,
+                               .bearer_token = hugging_face_token(context, options.model),
+                               .platform = options.platform};
+  CO_TRY(const control::PullResult result,
+         co_await pull_model(context, std::move(request), options.progress));
+  context.output.print("{}\n", printable(pinned(result.reference, result.digest), 2048));
+  co_return 0;
+}
+
+}  // namespace
+
+rt::Task<Result<control::PullResult>> pull_model(Context& context, control::PullRequest request,
+                                                 std::string progress_word) {
+  const std::string model = request.model;
+  Progress progress(context, "Downloaded", progress_mode(progress_word, context.output));
+  auto pulled = co_await context.services->transfers.pull(context.op, std::move(request), progress);
+  co_await progress.finish();
+  CO_TRY(control::PullResult result, hinted(context, std::move(pulled), model));
+  if (result.cached) {
+    context.output.note("Using cached model: {}", format_size(result.size));
+  } else {
+    context.output.note("Model pulled successfully: {} of {} transferred",
+                        format_size(result.transferred), format_size(result.size));
+  }
+  co_return result;
+}
+
+std::string hugging_face_token(const Context& context, const std::string& model) {
+  const bool hub = model.starts_with("hf.co/") || model.starts_with("huggingface.co/");
+  return hub ? context.variable("HF_TOKEN") : "";
+}
+
+Command pull_command() {
+  auto o = std::make_shared<Options>();
+  return {.name = "pull",
+          .summary = "Download a model from a registry",
+          .details =
+              "Downloads a model, verifies every byte and stores it. What is here already is not "
+              "fetched again.\n"
+              "Standard output gets the full reference with the digest. REF@sha256:... takes that "
+              "digest and nothing else.",
+          .examples =
+              "berth pull ai/smollm2\nberth pull ai/smollm2:135M-Q4_K_M\nberth pull --quiet "
+              "registry.example.com/team/model:1.2",
+          .arguments = {{.name = "MODEL", .target = &o->model, .completes = Completes::kModel}},
+          .flags = {{.name = "quiet",
+                     .letter = 'q',
+                     .help = "Print only the reference with its digest",
+                     .target = &o->quiet},
+                    {.name = "platform",
+                     .value = "OS/ARCH",
+                     .help = "Which model of an index to take",
+                     .target = &o->platform},
+                    progress_flag(o->progress)},
+          .run = bound(o, run)};
+}
+
+}  // namespace berth::cli

@@ -1,0 +1,45 @@
+// What listing and inspecting commands share: --format, --json, and printing JSON.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "cli/command.h"
+#include "json/json.h"
+
+namespace berth::cli {
+
+struct Format {
+  std::string word;  // "" = the command's default
+  bool json = false;
+  bool is_json(bool otherwise = false) const {
+    return json || (word.empty() ? otherwise : word == "json");
+  }
+};
+// --format and --json, to be put after `flags`.
+std::vector<Flag> with_format(Format& format, std::vector<Flag> flags = {});
+
+void print_json(Output& output, const json::Value& value);
+// An array of what to_json makes of each item.
+template <class Items, class ToJson>
+json::Array json_array(const Items& items, ToJson to_json) {
+  json::Array array;
+  for (const auto& item : items) array.push_back(to_json(item));
+  return array;
+}
+
+// The error with a hint to pull or to log in, when that is what helps.
+Error with_hints(Context& context, Error error, const std::string& model);
+template <class T>
+Result<T> hinted(Context& context, Result<T> result, const std::string& model) {
+  if (!result) return std::unexpected(with_hints(context, std::move(result.error()), model));
+  return result;
+}
+
+// Asks until "y" or "n"; kInvalid when nobody can be asked.
+rt::Task<Result<bool>> confirm(Context& context, std::string question, std::string flag);
+
+// Copies a stream to standard output; ends early when its reader went away.
+rt::Task<Status> copy_to_output(Context& context, rt::Reader& reader, bool filter);
+
+}  // namespace berth::cli
