@@ -107,6 +107,8 @@ struct GgufFacts {
   std::optional<std::uint64_t> key_length;
   std::optional<std::uint64_t> value_length;
   std::optional<std::uint64_t> sliding_window;
+  std::optional<std::uint64_t>
+      feed_forward_length;  // of a layer: of all experts that a token uses, when there are experts
   std::optional<std::uint64_t> expert_count;
   std::optional<std::uint64_t> experts_used;
   std::uint64_t vocabulary = 0;

@@ -51,6 +51,15 @@ std::uint64_t vocabulary(const Gguf& gguf, const std::string& architecture) {
   return std::get<GgufArray>(tokens->value).count;
 }
 
+std::optional<std::uint64_t> feed_forward(const Gguf& gguf, const std::string& prefix,
+                                          std::uint64_t experts_used) {
+  const auto dense = gguf.largest(prefix + "feed_forward_length");
+  const auto expert = gguf.largest(prefix + "expert_feed_forward_length");
+  std::uint64_t experts = 0;
+  if (!expert || __builtin_mul_overflow(*expert, experts_used, &experts)) return dense;
+  return std::max(experts, dense.value_or(0));
+}
+
 // Saturates: hostile headers may declare more elements than fit.
 std::uint64_t parameters(const Gguf& gguf) {
   std::uint64_t sum = 0;
@@ -82,6 +91,7 @@ GgufFacts gguf_facts(const Gguf& gguf) {
   facts.sliding_window = gguf.largest(prefix + "attention.sliding_window");
   facts.expert_count = gguf.number(prefix + "expert_count");
   facts.experts_used = gguf.number(prefix + "expert_used_count");
+  facts.feed_forward_length = feed_forward(gguf, prefix, facts.experts_used.value_or(0));
   facts.vocabulary = vocabulary(gguf, gguf.text("general.architecture").value_or(""));
   facts.split_number = gguf.number("split.no").value_or(0);
   facts.split_count = std::max<std::uint64_t>(1, gguf.number("split.count").value_or(1));

@@ -93,9 +93,11 @@ Status read_pax(std::string_view text, std::optional<std::string>& name,
     }
     const std::string_view record = text.substr(space + 1, *length - space - 2);
     const std::size_t equals = record.find('=');
+    if (equals == std::string_view::npos) {
+      return fail(Code::kCorrupt, "the archive has a damaged pax header");
+    }
     const std::string_view key = record.substr(0, equals);
-    const std::string_view value =
-        equals == std::string_view::npos ? "" : record.substr(equals + 1);
+    const std::string_view value = record.substr(equals + 1);
     if (key == "path") name = std::string(value);
     if (key.starts_with("GNU.sparse"))
       return fail(Code::kUnsupported, "the archive has sparse entries, which are not read");
