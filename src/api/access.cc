@@ -123,15 +123,24 @@ rt::Task<Result<std::optional<guard::Principal>>> Access::identify(rt::Op& op,
   const auto header = request.headers.get("Authorization");
   const auto token = header ? guard::bearer_token(*header) : std::nullopt;
   if (!token) co_return std::nullopt;
-  const std::string secret(*token);
-  CO_TRY_OK(co_await refresh());
-  co_return tokens_.find(
-      secret, std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()));
+  co_return co_await find(std::string(*token));
 }
 
-rt::Task<Status> Access::refresh() {
+// A token that is not known may have been made a moment ago, so the file is looked at before it is
+// refused.
+rt::Task<Result<std::optional<guard::Principal>>> Access::find(std::string token) {
+  for (const Freshness wanted : {Freshness::kOfLastSecond, Freshness::kNow}) {
+    CO_TRY_OK(co_await refresh(wanted));
+    const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+    if (auto principal = tokens_.find(token, now)) co_return principal;
+  }
+  co_return std::nullopt;
+}
+
+rt::Task<Status> Access::refresh(Freshness wanted) {
   const auto now = steady_clock::now();
-  if (refreshed_ != rt::SteadyTime{} && now - refreshed_ < kRefresh) co_return Status();
+  const bool recent = refreshed_ != rt::SteadyTime{} && now - refreshed_ < kRefresh;
+  if (recent && wanted == Freshness::kOfLastSecond) co_return Status();
   const std::string folder = rules_.tokens_folder;
   const std::string stamp = refreshed_ == rt::SteadyTime{} ? std::string("none") : stamp_;
   CO_TRY(Token read,

@@ -37,7 +37,9 @@ class Access {
  private:
   bool needs_token(const http::Request& request) const;
   bool is_proxy(const std::string& peer) const;
-  rt::Task<Status> refresh();
+  enum class Freshness { kOfLastSecond, kNow };
+  rt::Task<Status> refresh(Freshness wanted);
+  rt::Task<Result<std::optional<guard::Principal>>> find(std::string token);
 
   rt::Loop& loop_;
   AccessRules rules_;
