@@ -78,6 +78,7 @@ struct Placement {
 // Everything to start an engine with. Owns its runtime folder (removed when it goes).
 struct Launch {
   process::Command command;
+  Installation installation;
   std::string socket;  // host path
   std::uint64_t context_size = 0;
   Placement placement;

@@ -345,6 +345,7 @@ Result<Launch> make_launch(const Installation& installation, const LaunchPlaces&
   const std::string name = "berth-" + folder->path.substr(folder->path.rfind('/') + 1);
   TRY(auto cgroup, process::Cgroup::create(name, {request.memory_limit, kMaxTasks}));
   Launch launch{.command = std::move(command),
+                .installation = installation,
                 .socket = folder->path + "/" + kSocketName,
                 .context_size = context_of(request),
                 .placement = devices.placement,

@@ -119,6 +119,7 @@ class Runner {
   EngineLog& logs();
 
  private:
+  friend class Ticket;
   struct Core;
   std::shared_ptr<Core> core_;
 };
