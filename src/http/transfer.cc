@@ -94,7 +94,7 @@ std::size_t Transfer::on_body(char* bytes, std::size_t size, std::size_t count, 
 void Transfer::take_body(Bytes bytes) {
   moved();
   multi_->touch(*this);
-  if (window_.size() == 0) {
+  if (window_.size() == 0 && !direct_.empty()) {
     const std::size_t n = std::min(bytes.size(), direct_.size() - direct_filled_);
     std::memcpy(direct_.data() + direct_filled_, bytes.data(), n);
     direct_filled_ += n;
