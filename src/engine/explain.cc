@@ -82,8 +82,9 @@ Error explain_end(const process::ExitStatus& status, const process::Tail& output
   }
   for (const Pattern& pattern : kPatterns) {
     if (text.find(pattern.needle) == std::string::npos) continue;
-    return with_lines(pattern.code, fmt::format("{} ({})", pattern.sentence, status.to_string()),
-                      output);
+    const std::string_view words = trim(line_with(text, pattern.needle));
+    return with_lines(pattern.code,
+                      fmt::format("{} (\"{}\")", pattern.sentence, printable(words, 200)), output);
   }
   if (was_killed(status)) {
     return with_lines(Code::kUnavailable,
