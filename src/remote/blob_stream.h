@@ -42,6 +42,9 @@ class BlobBody : public BodySource {
   // What the next open() gives. A slice that follows the one before goes on reading the same
   // stream.
   void slice(std::uint64_t offset, std::uint64_t length);
+  // A try was given up, and whoever sent it may still be reading: the next open() begins another
+  // stream.
+  void abandon() { stream_.reset(); }
   rt::Task<Result<http::Body>> open(rt::Op& op) override;
   // Why the source could not be read, when it was that which ended an upload.
   const std::optional<Error>& source_failure() const { return *failure_; }

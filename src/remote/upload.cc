@@ -8,7 +8,7 @@ namespace berth::remote {
 namespace {
 
 constexpr std::uint64_t kLargestChunk = 1024ull * 1024 * 1024;
-constexpr int kMaxStatusQuestions = 5;  // in a row without a byte of progress
+constexpr int kMaxChunksInVain = 5;  // in a row without a byte of progress
 
 // The answers to a single PUT that chunks may get around: too large, no length wanted, not this
 // way.
@@ -107,6 +107,7 @@ Task<Result<UploadSession>> Upload::open(rt::Op& op) {
 }
 
 Task<Result<Upload::Step>> Upload::whole(rt::Op& op, UploadSession session) {
+  body_.abandon();
   body_.slice(0, blob_.size);
   Call put = call("PUT", with_digest(session.location, blob_.digest));
   put.body = &body_;
@@ -153,19 +154,28 @@ Task<Result<Upload::Step>> Upload::failed(rt::Op& op, Result<Answer> outcome) {
 }
 
 Task<Result<Upload::Step>> Upload::in_chunks(rt::Op& op, UploadSession session) {
+  body_.abandon();
+  failure_.reset();
   held_ = 0;
-  int questions = 0;
+  std::uint64_t most = 0;
+  int in_vain = 0;
   while (held_ < blob_.size) {
-    const std::uint64_t before = held_;
     CO_TRY(Step step, co_await chunk(op, session));
     if (step == Step::kOtherWay) co_return step;
     if (step == Step::kAgain) {
-      if (++questions > kMaxStatusQuestions) co_return step;
       CO_TRY(step, co_await ask_status(op, session));
       if (step != Step::kDone) co_return step;
     }
-    if (held_ > before) questions = 0;
     report(content::Event::Kind::kBytes, held_);
+    in_vain = held_ > most ? 0 : in_vain + 1;
+    most = std::max(most, held_);
+    if (in_vain <= kMaxChunksInVain) continue;
+    if (!failure_) {
+      failure_ =
+          Error(Code::kUnavailable, fmt::format("{}: {} accepts chunks and keeps nothing of them",
+                                                settings_.doing, endpoint_.registry()));
+    }
+    co_return Step::kAgain;
   }
   co_return co_await finish(op, session);
 }
@@ -188,7 +198,8 @@ Task<Result<Upload::Step>> Upload::chunk(rt::Op& op, UploadSession& session) {
     co_return Step::kOtherWay;
   }
   if (outcome && outcome->status() == 416) {
-    failure_ = co_await endpoint_.error(op, settings_.doing, std::move(*outcome));
+    const Error refused = co_await endpoint_.error(op, settings_.doing, std::move(*outcome));
+    failure_ = Error(Code::kUnavailable, refused.message());  // another session may mend it
     co_return Step::kAgain;
   }
   if (!outcome || outcome->status() / 100 != 2) co_return co_await failed(op, std::move(outcome));
@@ -207,6 +218,7 @@ Task<Result<Upload::Step>> Upload::chunk(rt::Op& op, UploadSession& session) {
 }
 
 Task<Result<Upload::Step>> Upload::ask_status(rt::Op& op, UploadSession& session) {
+  body_.abandon();
   CO_TRY(Answer answer, co_await endpoint_.send(op, call("GET", session.location)));
   if (answer.status() / 100 != 2) co_return Step::kAgain;
   const http::Headers& headers = answer.response.headers;
