@@ -1,0 +1,25 @@
+// The engines of this process as the API sees them. Private to daemon.
+#pragma once
+
+#include "api/engines.h"
+#include "local/launcher.h"
+#include "runner/runner.h"
+
+namespace berth::daemon {
+
+class Engines : public api::Engines {
+ public:
+  Engines(local::Launcher& launcher, runner::Runner& runner)
+      : launcher_(launcher), runner_(runner) {}
+
+  rt::Task<Result<std::unique_ptr<api::Engine>>> acquire(rt::Op& op, std::string model,
+                                                         api::Mode mode,
+                                                         std::string backend) override;
+  std::vector<api::Scrape> running() override;
+
+ private:
+  local::Launcher& launcher_;
+  runner::Runner& runner_;
+};
+
+}  // namespace berth::daemon

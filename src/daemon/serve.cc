@@ -1,0 +1,233 @@
+#include <csignal>
+#include <cstdio>
+
+#include "api/api.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "daemon/daemon.h"
+#include "daemon/engines.h"
+#include "daemon/listen.h"
+#include "daemon/notify.h"
+#include "daemon/single.h"
+#include "guard/guard.h"
+#include "http/server.h"
+#include "local/local.h"
+#include "local/runs.h"
+#include "metrics/metrics.h"
+#include "rt/async.h"
+
+namespace berth::daemon {
+namespace {
+
+// How long engines have for their last answers once the connections are gone.
+constexpr std::chrono::seconds kEngineGrace{5};
+
+void configure_log(const config::Settings::Log& log) {
+  constexpr std::pair<std::string_view, log::Level> kLevels[] = {{"debug", log::Level::kDebug},
+                                                                 {"info", log::Level::kInfo},
+                                                                 {"warning", log::Level::kWarning},
+                                                                 {"error", log::Level::kError},
+                                                                 {"off", log::Level::kOff}};
+  for (const auto& [name, level] : kLevels) {
+    if (name == log.level)
+      log::configure(level, log.format == "json" ? log::Format::kJson : log::Format::kHuman);
+  }
+}
+
+api::Options api_options(const config::Settings& settings, const config::Paths& paths,
+                         const std::vector<Listen>& listeners) {
+  const auto& server = settings.server;
+  api::Options options;
+  options.max_body = server.max_body;
+  options.record_requests = server.record_requests;
+  for (const std::string& host : server.hosts) options.browser.hosts.push_back(to_lower(host));
+  // An address that was asked for may be called by its number: a page cannot make a browser send
+  // another one.
+  for (const Listen& listen : listeners) {
+    if (!listen.is_loopback()) options.browser.hosts.push_back(listen.address);
+  }
+  options.browser.origins = server.origins;
+  options.browser.loopback_origins =
+      server.loopback_origins ? http::LoopbackOrigins::kAllow : http::LoopbackOrigins::kRefuse;
+  options.access = {.require_token = server.require_token,
+                    .insecure = server.insecure,
+                    .behind_proxy = server.behind_proxy,
+                    .tokens_folder = paths.data};
+  return options;
+}
+
+http::ServerLimits server_limits(const config::Settings& settings) {
+  http::ServerLimits limits;
+  limits.drain = settings.server.drain;
+  limits.connections = settings.server.connections;
+  return limits;
+}
+
+void say(std::string_view line) { fmt::print(stderr, "{}\n", line); }
+
+std::string shown(const http::TcpEndpoint& bound, Listen::Kind kind) {
+  const bool v6 = bound.address.find(':') != std::string::npos;
+  return fmt::format("{}://{}{}{}:{}", kind == Listen::Kind::kHttps ? "https" : "http",
+                     v6 ? "[" : "", bound.address, v6 ? "]" : "", bound.port);
+}
+
+// The parts in the order in which they are made; the references among them point upwards.
+class Daemon {
+ public:
+  Daemon(rt::Loop& loop, config::Inputs inputs, config::Configuration configuration,
+         std::unique_ptr<local::Local> local, std::vector<Listen> listeners)
+      : loop_(loop),
+        inputs_(std::move(inputs)),
+        configuration_(std::move(configuration)),
+        listeners_(std::move(listeners)),
+        local_(std::move(local)),
+        engines_(local_->launcher(), local_->runner()),
+        api_(loop, local_->services(), engines_, metrics_,
+             api_options(configuration_.settings, configuration_.paths, listeners_)),
+        server_(loop, api_, server_limits(configuration_.settings)),
+        background_(loop),
+        op_("serve"),
+        stopping_("stop") {}
+
+  Status listen();
+  rt::Task<Status> run();
+
+ private:
+  Result<std::string> listen_on(const Listen& listen);
+  void on_signal(int number);
+  static rt::Task<Status> reload(Daemon& daemon);
+  void use(config::Configuration fresh);
+
+  rt::Loop& loop_;
+  config::Inputs inputs_;
+  config::Configuration configuration_;
+  std::vector<Listen> listeners_;
+  std::unique_ptr<local::Local> local_;
+  metrics::Registry metrics_;
+  Engines engines_;
+  api::Api api_;
+  http::Server server_;
+  rt::Scope background_;  // reloads
+  rt::Op op_;
+  rt::Op stopping_;
+  bool stop_asked_ = false;
+};
+
+Result<std::string> Daemon::listen_on(const Listen& listen) {
+  const auto& server = configuration_.settings.server;
+  if (listen.kind == Listen::Kind::kUnix) {
+    TRY_OK(server_.listen_unix(listen.path));
+    return "unix://" + listen.path;
+  }
+  if (listen.kind == Listen::Kind::kHttp) {
+    TRY(const auto bound, server_.listen_tcp(listen.address, listen.port));
+    return shown(bound, listen.kind);
+  }
+  TRY(const auto bound,
+      server_.listen_tls(listen.address, listen.port, {server.tls_certificate, server.tls_key}));
+  return shown(bound, listen.kind);
+}
+
+Status Daemon::listen() {
+  const auto& server = configuration_.settings.server;
+  if (server.insecure) {
+    say("insecure: whoever can reach this server may use it, without TLS and without a token");
+    log::warning("started with --insecure: no TLS and no token are asked for");
+  }
+  for (const Listen& wanted : listeners_) {
+    TRY(const std::string where, listen_on(wanted));
+    say("listening on " + where);
+  }
+  return {};
+}
+
+rt::Task<Status> Daemon::run() {
+  loop_.handle_signals([this](int number) { on_signal(number); });
+  notify(inputs_.environment, fmt::format("READY=1\nMAINPID={}", ::getpid()));
+  Status served = co_await server_.serve(op_);
+  co_await background_.join();
+  co_await api_.drain();
+  rt::Op ending(stopping_, std::chrono::steady_clock::now() + kEngineGrace);
+  const Status stopped = co_await local_->shutdown(ending);
+  if (!stopped)
+    log::warning("the engines did not end by themselves: {}", stopped.error().message());
+  // Being told to stop is no failure.
+  if (!served && stop_asked_) co_return Status();
+  co_return served;
+}
+
+void Daemon::on_signal(int number) {
+  if (number == SIGHUP) {
+    if (!stop_asked_) background_.spawn(reload(*this));
+    return;
+  }
+  if (stop_asked_) {
+    op_.cancel(Error(Code::kCancelled, "told to stop at once"));
+    stopping_.cancel();
+    return;
+  }
+  stop_asked_ = true;
+  notify(inputs_.environment, "STOPPING=1");
+  say("stopping; a second signal stops at once");
+  server_.stop();
+}
+
+rt::Task<Status> Daemon::reload(Daemon& daemon) {
+  notify(daemon.inputs_.environment, "RELOADING=1");
+  const config::Inputs& inputs = daemon.inputs_;
+  auto fresh = co_await rt::blocking(daemon.loop_, [&inputs] { return config::load(inputs); });
+  if (fresh) {
+    daemon.use(std::move(*fresh));
+  } else {
+    say("the configuration stays as it was: " + fresh.error().message());
+  }
+  notify(daemon.inputs_.environment, "READY=1");
+  co_return Status();
+}
+
+void Daemon::use(config::Configuration fresh) {
+  auto listeners = plan_listeners(fresh.settings, fresh.paths);
+  Status valid = listeners ? api::check_rules({.behind_proxy = fresh.settings.server.behind_proxy})
+                           : std::unexpected(listeners.error());
+  if (valid &&
+      fresh.settings.server.tls_certificate == configuration_.settings.server.tls_certificate) {
+    valid = server_.reload_tls();
+  }
+  if (!valid) {
+    say("the configuration stays as it was: " + valid.error().message());
+    return;
+  }
+  configuration_ = std::move(fresh);
+  configure_log(configuration_.settings.log);
+  api_.reconfigure(api_options(configuration_.settings, configuration_.paths, listeners_));
+  local_->runner().configure(local::runner_settings(configuration_.settings));
+  say("the configuration was read again; addresses to listen on and the store change at the next "
+      "start");
+}
+
+Result<std::size_t> count_tokens(const config::Paths& paths) {
+  TRY(const guard::TokenSet tokens, guard::TokenFile(paths.data).load());
+  return tokens.tokens().size();
+}
+
+}  // namespace
+
+Status serve(config::Inputs inputs) {
+  TRY(config::Configuration configuration, config::load(inputs));
+  const config::Settings& settings = configuration.settings;
+  configure_log(settings.log);
+  TRY(std::vector<Listen> listeners, plan_listeners(settings, configuration.paths));
+  TRY_OK(api::check_rules({.behind_proxy = settings.server.behind_proxy}));
+  TRY(const std::size_t tokens, count_tokens(configuration.paths));
+  TRY_OK(check_exposure(listeners, settings, tokens));
+  TRY_OK(config::prepare_runtime(configuration.paths));
+  rt::Loop loop;
+  TRY(auto local, local::Local::open(loop, configuration, local::Role::kDaemon));
+  TRY(const SingleDaemon single, SingleDaemon::acquire(configuration.paths.store));
+  Daemon daemon(loop, std::move(inputs), std::move(configuration), std::move(local),
+                std::move(listeners));
+  TRY_OK(daemon.listen());
+  return loop.run(daemon.run());
+}
+
+}  // namespace berth::daemon
