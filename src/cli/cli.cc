@@ -173,7 +173,7 @@ Result<int> Invocation::in_loop(const Command& command, const std::string& path,
                   .globals = globals_,
                   .names = names_,
                   .program = program_,
-                  .now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()),
+                  .now = environment_.now(),
                   .table = table_};
   // A command that needs no loop is quick, or (serve) handles signals itself.
   if (command.needs == Needs::kNothing) {
@@ -214,6 +214,10 @@ std::optional<std::string> process_variable(const char* name) {
   return value;
 }
 
+std::chrono::sys_seconds system_now() {
+  return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+}
+
 }  // namespace
 
 int main(std::span<char* const> args, Environment environment) {
@@ -222,6 +226,7 @@ int main(std::span<char* const> args, Environment environment) {
 
 int main(const std::vector<std::string>& args, Environment environment) {
   if (!environment.variable) environment.variable = process_variable;
+  if (!environment.now) environment.now = system_now;
   FdWriter out(1);
   FdWriter err(2);
   Output own{out, err};

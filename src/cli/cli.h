@@ -6,6 +6,7 @@
 // from cli/exit_status.cc.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -61,15 +62,15 @@ struct Backend {
 
 // What main gives. Everything is optional in tests.
 struct Environment {
-  // Opens the store or names the server. Called once, before the loop runs, and only for commands
-  // that need it.
+  // Opens the store or names the server; may block. Called once, for commands that need it only.
   std::function<Result<std::unique_ptr<Backend>>(rt::Loop&, const Globals&)> connect;
   // Runs the daemon until it is told to stop (it makes its own loop and handles signals).
   std::function<Status(const ServeOptions&)> serve;
   // The folder for the chat history, "" for none.
   std::function<std::string(const Globals&)> data_dir;
-  // Default: the process's own.
+  // Default: the process's own, and the system's clock.
   std::function<std::optional<std::string>(const char*)> variable;
+  std::function<std::chrono::sys_seconds()> now;
   Output* output = nullptr;
   Input* input = nullptr;
 };

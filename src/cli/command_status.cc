@@ -32,8 +32,8 @@ int rank(const control::BackendStatus& backend) {
 }
 
 std::string backends_table(std::vector<control::BackendStatus> backends) {
-  std::ranges::sort(
-      backends, {}, [](const control::BackendStatus& b) { return std::pair(rank(b), b.name); });
+  std::ranges::sort(backends, {},
+                    [](const control::BackendStatus& b) { return std::pair(rank(b), b.name); });
   Table table({"BACKEND", "STATUS", "DETAILS"});
   for (const control::BackendStatus& backend : backends)
     table.row({backend.name, backend.state, backend.details});

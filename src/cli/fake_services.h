@@ -1,0 +1,477 @@
+// For tests: the product's verbs over a few models in memory, and a way to run a command line and
+// look at what came out.
+#pragma once
+
+#include <algorithm>
+#include <csignal>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/text.h"
+#include "cli/cli.h"
+#include "cli/input.h"
+#include "cli/output.h"
+#include "rt/async.h"
+
+namespace berth::cli {
+
+inline constexpr std::chrono::sys_seconds kFakeNow{std::chrono::seconds(1800000000)};
+
+inline control::Model fake_model(std::string name, char hex) {
+  control::Model model;
+  model.id = "sha256:" + std::string(64, hex);
+  model.tags = {std::move(name)};
+  model.created = kFakeNow - std::chrono::minutes(3);
+  model.format = "gguf";
+  model.architecture = "llama";
+  model.parameters = "134.52M";
+  model.quantization = "Q4_1";
+  model.context_size = 8192;
+  model.size = 91739808;
+  model.config = {{"format", "gguf"}, {"gguf", {{"general.name", "SmolLM2"}, {"evil", "\x1b[2J"}}}};
+  return model;
+}
+
+class FakeReader : public rt::Reader {
+ public:
+  explicit FakeReader(std::string text) : text_(std::move(text)) {}
+  rt::Task<Result<std::size_t>> read(rt::Op& op, MutableBytes into) override {
+    CO_TRY_OK(op.check());
+    const std::size_t n = std::min({into.size(), text_.size() - at_, std::size_t(7)});
+    std::copy_n(as_bytes(text_).data() + at_, n, into.data());
+    at_ += n;
+    co_return n;
+  }
+
+ private:
+  std::string text_;
+  std::size_t at_ = 0;
+};
+
+inline rt::Task<Result<std::string>> drain(rt::Op& op, rt::Reader& reader) {
+  std::string text;
+  std::array<std::byte, 64> block{};
+  while (true) {
+    CO_TRY(const std::size_t n, co_await reader.read(op, block));
+    if (n == 0) co_return text;
+    text.append(as_text(std::span(block).first(n)));
+  }
+}
+
+// What is here, what a registry has, what runs. Tests set it up and look at it afterwards.
+struct FakeState {
+  std::vector<control::Model> here;
+  std::vector<control::Model> remote;
+  std::vector<control::RunningModel> running;
+  std::vector<control::Configuration> configurations;
+  std::vector<control::ChatRequest> chats;
+  std::vector<control::PackageRequest> packages;
+  std::vector<control::LoginRequest> logins;
+  std::vector<control::TokenInfo> tokens;
+  std::map<std::string, std::string> answers;  // by the last message's text
+  std::string reasoning;
+  std::string imported;
+  control::StatusReport status;
+  std::optional<Error> fail_with;  // what pull, push and login answer
+  std::string requests = "[]";
+  bool hang_chat = false;  // waits for a cancel after the first words
+  bool signal_during_pull = false;
+  int connected = 0;
+  int closed = 0;
+
+  control::Model* find(const std::string& name) {
+    for (control::Model& model : here) {
+      if (model.id == name) return &model;
+      for (const std::string& tag : model.tags) {
+        if (tag == name || tag == "docker.io/ai/" + name + ":latest" ||
+            tag == "docker.io/" + name + ":latest")
+          return &model;
+      }
+    }
+    return nullptr;
+  }
+};
+
+class FakeModels : public control::Models {
+ public:
+  explicit FakeModels(FakeState& state) : state_(state) {}
+  rt::Task<Result<std::vector<control::Model>>> list(rt::Op&) override { co_return state_.here; }
+  rt::Task<Result<control::ModelDetail>> inspect(rt::Op&, std::string name, bool remote) override {
+    control::ModelDetail detail;
+    if (remote && !state_.remote.empty()) {
+      detail.model = state_.remote[0];
+      co_return detail;
+    }
+    const control::Model* model = state_.find(name);
+    if (model == nullptr) co_return fail(Code::kNotFound, "no model {} here", name);
+    detail.model = *model;
+    detail.artifact = "docker.ai v0.1";
+    detail.media_type = "application/vnd.oci.image.manifest.v1+json";
+    detail.manifest_digest = model->id;
+    detail.config_digest = "sha256:" + std::string(64, 'c');
+    detail.annotations = {{"org.opencontainers.image.source", "https://example.com"}};
+    detail.files = {{"model.gguf",
+                     "weights",
+                     "application/vnd.docker.ai.gguf.v3",
+                     "sha256:" + std::string(64, 'f'),
+                     91739808,
+                     {}}};
+    detail.raw_manifest = "{\"schemaVersion\": 2}\n";
+    co_return detail;
+  }
+  rt::Task<Result<std::string>> tag(rt::Op&, std::string source, std::string target) override {
+    control::Model* model = state_.find(source);
+    if (model == nullptr) co_return fail(Code::kNotFound, "no model {} here", source);
+    model->tags.push_back(target);
+    co_return target;
+  }
+  rt::Task<Result<control::RemoveResult>> remove(rt::Op&, std::string name, bool force) override {
+    const control::Model* model = state_.find(name);
+    if (model == nullptr) co_return fail(Code::kNotFound, "no model {} here", name);
+    if (!state_.running.empty() && !force) co_return fail(Code::kConflict, "{} is running", name);
+    control::RemoveResult result{{{"Untagged", model->tags[0]}, {"Deleted", model->id}},
+                                 model->size};
+    std::erase_if(state_.here,
+                  [&](const control::Model& one) { return one.id == result.removed[1].what; });
+    co_return result;
+  }
+  rt::Task<Result<control::RemoveResult>> purge(rt::Op&) override {
+    control::RemoveResult result;
+    for (const control::Model& model : state_.here) {
+      result.removed.push_back({"Deleted", model.id});
+      result.freed += model.size;
+    }
+    state_.here.clear();
+    co_return result;
+  }
+  rt::Task<Result<control::PruneResult>> prune(rt::Op&, bool dry_run) override {
+    co_return control::PruneResult{
+        dry_run, {"sha256:" + std::string(64, 'd')}, {"ingest-1"}, 12345678};
+  }
+
+ private:
+  FakeState& state_;
+};
+
+class FakeTransfers : public control::Transfers {
+ public:
+  explicit FakeTransfers(FakeState& state) : state_(state) {}
+  rt::Task<Result<control::PullResult>> pull(rt::Op& op, control::PullRequest request,
+                                             control::Events& events) override {
+    if (state_.fail_with) co_return std::unexpected(*state_.fail_with);
+    if (state_.signal_during_pull) {
+      std::raise(SIGINT);
+      CO_TRY_OK(co_await rt::sleep_for(op, std::chrono::minutes(10)));
+    }
+    if (state_.remote.empty())
+      co_return fail(Code::kNotFound, "{} is not in the registry", request.model);
+    const control::Model model = state_.remote[0];
+    events.on({.kind = control::Event::Kind::kTotal, .size = model.size});
+    for (const std::uint64_t at : {std::uint64_t(0), model.size / 2}) {
+      events.on({.kind = control::Event::Kind::kLayer,
+                 .layer = "sha256:" + std::string(64, 'f'),
+                 .name = "model.gguf",
+                 .current = at,
+                 .size = model.size});
+    }
+    events.on({.kind = control::Event::Kind::kLayerDone,
+               .layer = "sha256:" + std::string(64, 'f'),
+               .name = "model.gguf",
+               .size = model.size});
+    state_.here.push_back(model);
+    co_return control::PullResult{model.tags[0], model.id, model.id, model.size, model.size, false};
+  }
+  rt::Task<Result<control::PushResult>> push(rt::Op&, control::PushRequest request,
+                                             control::Events& events) override {
+    if (state_.fail_with) co_return std::unexpected(*state_.fail_with);
+    const control::Model* model = state_.find(request.model);
+    if (model == nullptr) co_return fail(Code::kNotFound, "no model {} here", request.model);
+    events.on(
+        {.kind = control::Event::Kind::kLayerExists, .layer = "sha256:" + std::string(64, 'f')});
+    co_return control::PushResult{model->tags[0], model->id, model->size, 0};
+  }
+  rt::Task<Result<control::PackageResult>> package(rt::Op&, control::PackageRequest request,
+                                                   control::Events&) override {
+    state_.packages.push_back(request);
+    co_return control::PackageResult{"docker.io/" + request.target + ":latest",
+                                     "sha256:" + std::string(64, 'e'),
+                                     91739808,
+                                     {{"model.gguf", "reflinked"}}};
+  }
+  rt::Task<Result<std::string>> repackage(rt::Op&, std::string, std::string target,
+                                          std::uint64_t context_size) override {
+    co_return fmt::format("docker.io/{}:latest (context {})", target, context_size);
+  }
+  rt::Task<Result<std::unique_ptr<rt::Reader>>> export_tar(rt::Op&, std::string name) override {
+    if (state_.find(name) == nullptr) co_return fail(Code::kNotFound, "no model {} here", name);
+    co_return std::make_unique<FakeReader>("tar of " + name);
+  }
+  rt::Task<Result<std::vector<std::string>>> import_tar(rt::Op& op, rt::Reader& tar,
+                                                        control::Events&) override {
+    CO_TRY(state_.imported, co_await drain(op, tar));
+    co_return std::vector<std::string>{"docker.io/ai/imported:latest"};
+  }
+
+ private:
+  FakeState& state_;
+};
+
+class FakeRuns : public control::Runs {
+ public:
+  explicit FakeRuns(FakeState& state) : state_(state) {}
+  rt::Task<Result<std::vector<control::RunningModel>>> ps(rt::Op&) override {
+    co_return state_.running;
+  }
+  rt::Task<Result<std::uint64_t>> unload(rt::Op&, control::UnloadRequest) override {
+    const std::uint64_t count = state_.running.size();
+    state_.running.clear();
+    co_return count;
+  }
+  rt::Task<Status> configure(rt::Op&, control::Configuration configuration) override {
+    state_.configurations.push_back(std::move(configuration));
+    co_return Status();
+  }
+  rt::Task<Result<std::vector<control::ConfigurationEntry>>> configurations(rt::Op&,
+                                                                            std::string) override {
+    std::vector<control::ConfigurationEntry> entries;
+    for (const control::Configuration& one : state_.configurations)
+      entries.push_back({"llama.cpp", one.model, "", one});
+    co_return entries;
+  }
+  rt::Task<Result<control::ChatStats>> chat(rt::Op& op, control::ChatRequest request,
+                                            control::ChatSink& sink) override {
+    state_.chats.push_back(request);
+    if (request.preload_only) co_return control::ChatStats{.device = "CPU"};
+    if (!state_.reasoning.empty()) sink.on_reasoning(state_.reasoning);
+    const json::Value& content = request.messages.back().as_object()["content"];
+    const std::string asked =
+        content.is_string() ? std::string(content.as_string()) : json::serialize(content);
+    const auto known = state_.answers.find(asked);
+    const std::string answer = known == state_.answers.end() ? "echo: " + asked : known->second;
+    sink.on_content(answer.substr(0, 3));
+    if (state_.hang_chat) {
+      std::raise(SIGINT);
+      CO_TRY_OK(co_await rt::sleep_for(op, std::chrono::minutes(10)));
+    }
+    sink.on_content(answer.substr(std::min<std::size_t>(3, answer.size())));
+    co_return control::ChatStats{.load = std::chrono::milliseconds(440),
+                                 .first_token = std::chrono::milliseconds(30),
+                                 .total = std::chrono::milliseconds(1200),
+                                 .prompt_tokens = 12,
+                                 .completion_tokens = 34,
+                                 .tokens_per_second = 56.7,
+                                 .finish_reason = "stop",
+                                 .device = "CPU"};
+  }
+
+ private:
+  FakeState& state_;
+};
+
+class FakeSystem : public control::System {
+ public:
+  explicit FakeSystem(FakeState& state) : state_(state) {}
+  rt::Task<Result<control::StatusReport>> status(rt::Op&) override { co_return state_.status; }
+  rt::Task<Result<std::string>> server_version(rt::Op&) override { co_return "9.9.9"; }
+  rt::Task<Result<control::DiskUsage>> df(rt::Op&) override {
+    co_return control::DiskUsage{.models = 91739808, .engines = 45000000, .reclaimable = 1000};
+  }
+  rt::Task<Result<std::unique_ptr<rt::Reader>>> logs(rt::Op&, bool, bool engines) override {
+    co_return std::make_unique<FakeReader>(engines ? "daemon line\nengine line\n"
+                                                   : "daemon line\n");
+  }
+  rt::Task<Result<std::unique_ptr<rt::Reader>>> requests(rt::Op&, std::string, bool,
+                                                         bool) override {
+    co_return std::make_unique<FakeReader>(state_.requests);
+  }
+
+ private:
+  FakeState& state_;
+};
+
+class FakeMachine : public control::Machine {
+ public:
+  explicit FakeMachine(FakeState& state) : state_(state) {}
+  rt::Task<Result<std::string>> install_runner(rt::Op&, control::InstallRequest,
+                                               control::Events& events) override {
+    events.on({.kind = control::Event::Kind::kMessage, .message = "unpacking llama.cpp"});
+    co_return "b9879";
+  }
+  rt::Task<Result<bool>> uninstall_runner(rt::Op&, std::string backend) override {
+    co_return backend == "llama.cpp";
+  }
+  rt::Task<Result<std::vector<std::string>>> import_path(rt::Op&, control::ImportPath request,
+                                                         control::Events&) override {
+    state_.imported = request.path;
+    co_return std::vector<std::string>{"docker.io/ai/from-folder:latest"};
+  }
+  rt::Task<Status> login(rt::Op&, control::LoginRequest request) override {
+    if (state_.fail_with) co_return std::unexpected(*state_.fail_with);
+    state_.logins.push_back(std::move(request));
+    co_return Status();
+  }
+  rt::Task<Result<bool>> logout(rt::Op&, std::string registry) override {
+    co_return std::erase_if(state_.logins,
+                            [&](const auto& login) { return login.registry == registry; }) > 0;
+  }
+  std::vector<control::Setting> settings() override {
+    return {{"listen", "unix:/run/berth.sock", "default"}};
+  }
+
+ private:
+  FakeState& state_;
+};
+
+class FakeTokens : public control::Tokens {
+ public:
+  explicit FakeTokens(FakeState& state) : state_(state) {}
+  Result<Created> create(std::string name, std::vector<std::string> scopes,
+                         std::optional<std::chrono::seconds> lifetime) override {
+    control::TokenInfo info{fmt::format("id{}", state_.tokens.size()), std::move(name),
+                            std::move(scopes), kFakeNow, std::nullopt};
+    if (lifetime) info.expires = kFakeNow + *lifetime;
+    state_.tokens.push_back(info);
+    return Created{info, Secret("berth_secret")};
+  }
+  Result<std::vector<control::TokenInfo>> list() override { return state_.tokens; }
+  Result<bool> revoke(std::string id) override {
+    return std::erase_if(state_.tokens, [&](const auto& token) { return token.id == id; }) > 0;
+  }
+
+ private:
+  FakeState& state_;
+};
+
+class FakeBackend : public Backend {
+ public:
+  explicit FakeBackend(FakeState& state)
+      : state_(state),
+        models_(state),
+        transfers_(state),
+        runs_(state),
+        system_(state),
+        machine_(state),
+        tokens_(state) {}
+  control::Services& services() override { return services_; }
+  rt::Task<Status> close(rt::Op&) override {
+    ++state_.closed;
+    co_return Status();
+  }
+
+ private:
+  FakeState& state_;
+  FakeModels models_;
+  FakeTransfers transfers_;
+  FakeRuns runs_;
+  FakeSystem system_;
+  FakeMachine machine_;
+  FakeTokens tokens_;
+  control::Services services_{models_, transfers_, runs_, system_, machine_, tokens_};
+};
+
+// Lines that were "typed"; an interrupt arrives as a line of its own.
+class FakeLines : public LineSource {
+ public:
+  FakeLines(std::deque<Line> lines, std::vector<std::string>& remembered,
+            std::vector<std::string>& prompts)
+      : lines_(std::move(lines)), remembered_(remembered), prompts_(prompts) {}
+  rt::Task<Result<Line>> read(rt::Op& op, std::string prompt) override {
+    CO_TRY_OK(op.check());
+    prompts_.push_back(std::move(prompt));
+    if (lines_.empty()) co_return Line{Line::Kind::kEnd, ""};
+    Line line = lines_.front();
+    lines_.pop_front();
+    co_return line;
+  }
+  void interrupt() override {}
+  void remember(const std::string& entry) override { remembered_.push_back(entry); }
+
+ private:
+  std::deque<Line> lines_;
+  std::vector<std::string>& remembered_;
+  std::vector<std::string>& prompts_;
+};
+
+class FakeInput : public Input {
+ public:
+  bool is_terminal = false;
+  bool is_piped = false;
+  std::string text;
+  std::deque<Line> typed;
+  std::vector<std::string> remembered;
+  std::vector<std::string> prompts;
+
+  bool terminal() const override { return is_terminal; }
+  bool piped() const override { return is_piped; }
+  rt::Task<Result<std::string>> read_all(rt::Loop&, rt::Op&, std::size_t limit) override {
+    if (text.size() > limit)
+      co_return fail(Code::kTooLarge, "standard input is larger than {} bytes", limit);
+    co_return text;
+  }
+  rt::Task<Result<std::optional<std::string>>> read_line(rt::Loop&, rt::Op&) override {
+    if (text.empty()) co_return std::nullopt;
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    std::string line = text.substr(0, end);
+    text.erase(0, end + 1);
+    co_return line;
+  }
+  rt::Task<Result<Secret>> read_secret(rt::Loop& loop, rt::Op& op) override {
+    CO_TRY(auto line, co_await read_line(loop, op));
+    co_return Secret(line.value_or(""));
+  }
+  std::unique_ptr<rt::Reader> reader(rt::Loop&) override {
+    return std::make_unique<FakeReader>(text);
+  }
+  std::unique_ptr<LineSource> lines(rt::Loop&, std::string) override {
+    return std::make_unique<FakeLines>(typed, remembered, prompts);
+  }
+};
+
+// One machine with a fake store, on which command lines are run.
+struct FakeShell {
+  FakeState state;
+  FakeInput input;
+  std::map<std::string, std::string> variables;
+  std::vector<ServeOptions> served;
+  std::vector<Globals> globals;
+  bool terminal = false;
+  std::string out;
+  std::string err;
+
+  int run(std::vector<std::string> words, std::string program = "berth") {
+    words.insert(words.begin(), std::move(program));
+    StringWriter out_writer(terminal);
+    StringWriter err_writer(terminal);
+    Output output{out_writer, err_writer};
+    Environment environment;
+    environment.connect = [this](rt::Loop&,
+                                 const Globals& given) -> Result<std::unique_ptr<Backend>> {
+      ++state.connected;
+      globals.push_back(given);
+      return std::make_unique<FakeBackend>(state);
+    };
+    environment.serve = [this](const ServeOptions& options) -> Status {
+      served.push_back(options);
+      return {};
+    };
+    environment.data_dir = [](const Globals&) { return std::string(); };
+    environment.variable = [this](const char* name) -> std::optional<std::string> {
+      const auto found = variables.find(name);
+      if (found == variables.end()) return std::nullopt;
+      return found->second;
+    };
+    environment.now = [] { return kFakeNow; };
+    environment.output = &output;
+    environment.input = &input;
+    const int status = main(words, std::move(environment));
+    out = out_writer.text;
+    err = err_writer.text;
+    return status;
+  }
+};
+
+}  // namespace berth::cli
