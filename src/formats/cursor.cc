@@ -61,4 +61,26 @@ Status Cursor::skip(std::uint64_t length, std::string_view what) {
   return {};
 }
 
+Status Cursor::skip_strings(std::uint64_t count, std::string_view what) {
+  while (count > 0) {
+    // As many as lie whole in the buffer; the one that does not takes the careful way.
+    const bool buffered = position_ >= buffer_start_ && position_ < buffer_start_ + buffer_.size();
+    const std::byte* const end = buffer_.data() + buffer_.size();
+    const std::byte* at = buffered ? buffer_.data() + (position_ - buffer_start_) : end;
+    while (count > 0 && position_ < limit_ && end - at >= 8) {
+      std::uint64_t length = 0;
+      std::memcpy(&length, at, sizeof length);
+      if (length > static_cast<std::uint64_t>(end - at) - 8) break;
+      at += 8 + length;
+      position_ += 8 + length;
+      --count;
+    }
+    if (count == 0) break;
+    TRY(const std::uint64_t length, number<std::uint64_t>(what));
+    TRY_OK(skip(length, what));
+    --count;
+  }
+  return {};
+}
+
 }  // namespace berth::formats

@@ -38,6 +38,9 @@ class Cursor {
   // allocated.
   Result<std::string> text(std::uint64_t length, std::string_view what);
   Status skip(std::uint64_t length, std::string_view what);
+  // Strings with a 64-bit length in front, a vocabulary of a hundred thousand as fast as its bytes
+  // come.
+  Status skip_strings(std::uint64_t count, std::string_view what);
 
  private:
   Status bytes(MutableBytes into, std::string_view what);

@@ -250,11 +250,7 @@ Status Reader::skip_elements(const GgufArray& array, const std::string& key) {
     return in_.skip(array.count * kTypeBytes[static_cast<std::size_t>(array.element)],
                     printable(key));
   }
-  for (std::uint64_t i = 0; i < array.count; ++i) {
-    TRY(const std::uint64_t length, in_.number<std::uint64_t>(key));
-    TRY_OK(in_.skip(length, printable(key)));
-  }
-  return {};
+  return in_.skip_strings(array.count, key);
 }
 
 Status Reader::check_alignment() {

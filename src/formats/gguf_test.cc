@@ -100,6 +100,17 @@ TEST(Gguf, BigArraysAreCountedAndSkipped) {
   EXPECT_EQ(gguf->number("after"), 7U);
 }
 
+TEST(Gguf, StringsOfEveryLengthAreSkippedAcrossBuffers) {
+  std::vector<std::string> words;
+  for (std::size_t i = 0; i < 6000; ++i) words.emplace_back(i % 311, 'x');
+  words[3000] = std::string(600'000, 'y');  // longer than any buffer
+  GgufBuilder builder;
+  builder.texts("words", words).u32("after", 7);
+  const auto gguf = read(builder.build());
+  ASSERT_TRUE(gguf) << gguf.error().message();
+  EXPECT_EQ(gguf->number("after"), 7U);
+}
+
 TEST(Gguf, ReportsTrailingBytesWithoutRefusing) {
   const auto gguf = read(tiny_llama().build() + "extra");
   ASSERT_TRUE(gguf);
