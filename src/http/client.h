@@ -76,7 +76,10 @@ class Client : public Service {
   ~Client() override;
 
   rt::Task<Result<Response>> handle(rt::Op& op, Request request) override;
-  rt::Task<Result<Response>> handle_with(rt::Op& op, Request request, AddressPolicy addresses);
+  // With another address policy, and more patience where a server has much to do before it answers.
+  rt::Task<Result<Response>> handle_with(
+      rt::Op& op, Request request, AddressPolicy addresses,
+      std::optional<std::chrono::milliseconds> first_byte = std::nullopt);
 
  private:
   struct Core;

@@ -78,6 +78,35 @@ TEST_F(ClientTest, TimesOut) {
   }
 }
 
+rt::Task<Result<int>> status_with_patience(Client& client, Request request,
+                                           std::chrono::milliseconds first_byte) {
+  rt::Op op;
+  CO_TRY(
+      const Response response,
+      co_await client.handle_with(op, std::move(request), AddressPolicy::anywhere(), first_byte));
+  co_return response.status;
+}
+TEST_F(ClientTest, OneRequestMayHaveItsOwnPatience) {
+  imposter_.when("GET", "/hang").hang();
+  ClientOptions quick = options();
+  quick.limits.connect = 20ms;
+  Client client(loop_, quick);
+  const auto got =
+      loop_.run(status_with_patience(client, request_to(imposter_.parsed_url("/hang")), 20ms));
+  EXPECT_EQ(got.error().code(), Code::kTimeout);
+}
+
+TEST_F(ClientTest, AnUploadThatNobodyTakesTimesOut) {
+  imposter_.when("PUT", "/hang").hang();
+  ClientOptions quick = options();
+  quick.limits.stall = 50ms;
+  Client client(loop_, quick);
+  const auto got = fetch_now(
+      loop_, client, request_to(imposter_.parsed_url("/hang"), "PUT", pattern_text(64 << 20)));
+  ASSERT_FALSE(got);
+  EXPECT_EQ(got.error().code(), Code::kTimeout) << got.error().message();
+}
+
 rt::Task<Result<Fetched>> with_deadline(Client& client, Request request) {
   rt::Op parent("the test");
   rt::Op op(parent, std::chrono::steady_clock::now() + 20ms);

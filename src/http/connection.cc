@@ -45,14 +45,16 @@ bool is_small(const Body& body) {
 // How an upload went that was sent beside the wait for the answer.
 struct Upload {
   std::optional<Error> failure;
-  std::optional<Error> source_failure;  // of the Reader: whatever the peer says to a cut body, this is why
+  std::optional<Error>
+      source_failure;  // of the Reader: whatever the peer says to a cut body, this is why
   bool ended = false;
 };
 
 // Hands a Reader's bytes on and keeps its failure apart from the connection's.
 class SourceReader : public Reader {
  public:
-  SourceReader(std::unique_ptr<Reader> source, Upload& upload) : source_(std::move(source)), upload_(upload) {}
+  SourceReader(std::unique_ptr<Reader> source, Upload& upload)
+      : source_(std::move(source)), upload_(upload) {}
   rt::Task<Result<std::size_t>> read(rt::Op& op, MutableBytes into) override {
     auto n = co_await source_->read(op, into);
     if (!n && !op.cancelled()) upload_.source_failure = n.error();
@@ -181,7 +183,8 @@ rt::Task<Result<Head>> DirectClient::Pool::send_and_read(rt::Op& op, Link& link,
                                                          BodyFraming framing) {
   rt::Op upload_op(op);
   Upload result;
-  if (auto* reader = std::get_if<std::unique_ptr<Reader>>(&request.body.content); reader && *reader) {
+  if (auto* reader = std::get_if<std::unique_ptr<Reader>>(&request.body.content);
+      reader && *reader) {
     *reader = std::make_unique<SourceReader>(std::move(*reader), result);
   }
   rt::Scope scope(loop);

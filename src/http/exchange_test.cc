@@ -363,6 +363,65 @@ TEST_P(ExchangeTest, ASlowReaderHoldsTheOtherSideBack) {
   EXPECT_LT(sent, 64u * 1024 * 1024);
 }
 
+// Gives its second part only when the first was seen at the other end.
+struct TwoParts : Reader {
+  TwoParts(rt::Event& its_event, const bool& seen_flag) : event(its_event), seen(seen_flag) {}
+  rt::Event& event;
+  const bool& seen;
+  int part = 0;
+  rt::Task<Result<std::size_t>> read(rt::Op& op, MutableBytes into) override {
+    if (part == 1) {
+      while (!seen) CO_TRY_OK(co_await event.wait(op));
+    }
+    if (++part > 2) co_return 0;
+    std::memcpy(into.data(), "data", 4);
+    co_return 4;
+  }
+};
+rt::Task<Result<Response>> two_parts(rt::Event& event, const bool& seen) {
+  co_return Response{.status = 200,
+                     .headers = {},
+                     .body = Body(std::make_unique<TwoParts>(event, seen), std::nullopt)};
+}
+rt::Task<Result<std::string>> sees_parts(rt::Op& op, Service& service, Request request,
+                                         rt::Event& event, bool& seen) {
+  CO_TRY(Response response, co_await service.handle(op, std::move(request)));
+  std::vector<std::byte> piece(100);
+  CO_TRY(const std::size_t n,
+         co_await std::get<std::unique_ptr<Reader>>(response.body.content)->read(op, piece));
+  seen = true;
+  event.notify_all();
+  CO_TRY(const std::string rest, co_await read_all(op, std::move(response.body), 1000));
+  co_return std::string(as_text(Bytes(piece).first(n))) + "|" + rest;
+}
+TEST_P(ExchangeTest, BytesArriveAsTheyAreSent) {
+  rt::Event event(loop_);
+  bool seen = false;
+  imposter_.when("GET", "/parts").work([&](rt::Op&, Request, Params) {
+    return two_parts(event, seen);
+  });
+  rt::Op op;
+  EXPECT_EQ(*loop_.run(sees_parts(op, *service_, request("/parts"), event, seen)), "data|data");
+}
+
+rt::Task<Result<Response>> echo_stream(Request request) {
+  co_return Response{.status = 200, .headers = {}, .body = std::move(request.body)};
+}
+TEST_P(ExchangeTest, AnAnswerMayBeMadeOfTheRequest) {
+  imposter_.when("POST", "/echo").work([](rt::Op&, Request asked, Params) {
+    return echo_stream(std::move(asked));
+  });
+  const std::string text = pattern_text(50'000);
+  for (const auto length :
+       {std::optional<std::uint64_t>(text.size()), std::optional<std::uint64_t>()}) {
+    const auto got =
+        fetch_now(loop_, *service_,
+                  request("/echo", "POST", Body(std::make_unique<TextReader>(text, 1000), length)));
+    ASSERT_TRUE(got) << got.error().message();
+    EXPECT_TRUE(got->body == text);
+  }
+}
+
 rt::Task<Status> many_at_once(rt::Loop& loop, Service& service, Url url, int count) {
   rt::Op op;
   rt::Scope scope(loop);

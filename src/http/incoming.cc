@@ -12,6 +12,7 @@ namespace beast = boost::beast::http;
 namespace {
 
 constexpr std::size_t kFirstBuffer = 8 * 1024;
+constexpr int kHeadsAtMost = 20;  // interim ones (1xx) before the final one
 constexpr std::size_t kBodyBuffer = 64 * 1024;
 
 }  // namespace
@@ -96,14 +97,16 @@ struct BeastParser : Incoming::Parser {
 };
 
 // Anything but a lone "chunked" is read differently by different servers (request smuggling).
-Status check_framing(const Head& head, bool has_length, std::size_t host_count) {
+Status check_framing(const Head& head) {
+  const std::size_t lengths = head.headers.get_all("Content-Length").size();
   const auto codings = head.headers.get_all("Transfer-Encoding");
-  if (host_count > 1) return fail(Code::kInvalid, "there is more than one Host header");
+  if (lengths > 1) return fail(Code::kInvalid, "there is more than one Content-Length header");
   if (codings.empty()) return {};
   if (codings.size() > 1 || !iequals(trim(codings.front()), "chunked")) {
     return fail(Code::kInvalid, "the Transfer-Encoding is not a lone \"chunked\"");
   }
-  if (has_length) return fail(Code::kInvalid, "there is a Content-Length beside Transfer-Encoding");
+  if (lengths > 0)
+    return fail(Code::kInvalid, "there is a Content-Length beside Transfer-Encoding");
   if (head.version == HttpVersion::k10) {
     return fail(Code::kInvalid, "HTTP/1.0 has no Transfer-Encoding");
   }
@@ -154,8 +157,7 @@ rt::Task<Result<Head>> Incoming::parse_head(rt::Op& op, rt::SteadyTime until) {
     if (n == 0) co_return fail(Code::kUnavailable, "the connection was closed inside a header");
   }
   Head head = parser_->take_head();
-  const std::size_t hosts = head.headers.get_all("Host").size();
-  CO_TRY_OK(check_framing(head, head.headers.get("Content-Length").has_value(), hosts));
+  CO_TRY_OK(check_framing(head));
   co_return head;
 }
 
@@ -169,7 +171,10 @@ rt::Task<Result<std::optional<Head>>> Incoming::head(rt::Op& op, rt::SteadyTime 
   }
   const rt::SteadyTime until = from_now(head_time);
   Head head;
+  int heads = 0;
   do {
+    if (++heads > kHeadsAtMost)
+      co_return fail(Code::kInvalid, "there is no end of interim answers");
     parser_ = Parser::make(role_, head_bytes_);
     CO_TRY(head, co_await parse_head(op, until));
   } while (head.status / 100 == 1 && head.status != 101);

@@ -35,6 +35,12 @@ std::unexpected<Error> cannot_listen(const std::string& where, int error) {
   return fail_errno(error, "cannot listen on " + where);
 }
 
+std::pair<dev_t, ino_t> identity(const std::string& path) {
+  struct stat status{};
+  if (::lstat(path.c_str(), &status) != 0) return {};
+  return {status.st_dev, status.st_ino};
+}
+
 // Whether some process accepts connections on the socket file.
 bool somebody_answers(const SocketAddress& address) {
   const UniqueFd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
@@ -93,13 +99,16 @@ Result<std::unique_ptr<Listener>> Listener::unix_socket(rt::Loop& loop, const st
     ::unlink(path.c_str());
     return cannot_listen(path, error);
   }
-  return std::unique_ptr<Listener>(new Listener(loop, std::move(fd), path));
+  auto listener = std::unique_ptr<Listener>(new Listener(loop, std::move(fd), path));
+  listener->file_ = identity(path);
+  return listener;
 }
 
 Listener::~Listener() { close(); }
 
 void Listener::close() {
-  if (descriptor_.is_open() && !path_.empty()) ::unlink(path_.c_str());
+  // Another server may have put its own socket there since.
+  if (descriptor_.is_open() && !path_.empty() && identity(path_) == file_) ::unlink(path_.c_str());
   descriptor_.close();
 }
 

@@ -4,6 +4,8 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <sys/types.h>
+#include <utility>
 
 #include "http/descriptor.h"
 #include "http/request_head.h"
@@ -41,6 +43,7 @@ class Listener {
 
   Descriptor descriptor_;
   std::string path_;  // of a unix socket
+  std::pair<dev_t, ino_t> file_{};
 };
 
 // Who is at the other end of a connected socket.

@@ -61,15 +61,18 @@ void Server::Core::start(rt::Scope& scope, rt::Op& work, Accepted caller, TlsCon
 
 rt::Task<Status> Server::Core::accept_all(rt::Op& op, rt::Op& work, rt::Scope& scope,
                                           Listener& listener) {
-  while (!stopping) {
-    while (live >= limits.connections && !stopping) CO_TRY_OK(co_await changed.wait(op));
-    if (stopping) break;
+  // The end of `op` is no failure: it is how accepting is stopped.
+  while (!stopping && op.check()) {
+    if (live >= limits.connections) {
+      (void)co_await changed.wait(op);
+      continue;
+    }
     Result<Accepted> caller = co_await listener.accept(op);
     if (caller) {
       start(scope, work, std::move(*caller), listener.tls);
     } else if (caller.error().code() == Code::kExhausted) {
       log::warning("{}", caller.error().message());
-      CO_TRY_OK(co_await rt::sleep_for(op, kExhaustedPause));
+      (void)co_await rt::sleep_for(op, kExhaustedPause);
     } else {
       break;
     }

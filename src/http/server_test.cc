@@ -9,10 +9,12 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include "http/client.h"
 #include "http/imposter.h"
 #include "http/router.h"
 #include "http/stream.h"
 #include "http/testing.h"
+#include "http/throwaway_certificate.h"
 
 namespace berth::http {
 namespace {
@@ -134,6 +136,9 @@ TEST_F(ServerTest, RefusesAmbiguousHeads) {
        "400"},
       {"POST /echo HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400"},
       {"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx", "400"},
+      {"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx", "400"},
+      {"GET /echo HTTP/1.1\r\nHost: a\r\nX: a\0b\r\n\r\n"s, "400"},
+      {"GET /echo HTTP/1.1\r\nHost: a\r\nX: a\x01b\r\n\r\n", "400"},
       {"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\nx", "400"},
       {"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999\r\n\r\nx", "400"},
       {"GET /echo HTTP/1.1\r\nHost : a\r\n\r\n", "400"},
@@ -412,6 +417,91 @@ TEST_F(ServerTest, TcpRefusals) {
   EXPECT_EQ(server.listen_tcp("example.com", 0).error().code(), Code::kInvalid);
   EXPECT_EQ(server.listen_tls("127.0.0.1", 0, {"/none.pem", "/none.key"}).error().code(),
             Code::kNotFound);
+}
+
+// ---- bounds and TLS
+
+rt::Task<Status> asks(Service& service, Url url) {
+  rt::Op op;
+  CO_TRY_OK(co_await fetch(op, service, request_to(std::move(url))));
+  co_return Status();
+}
+rt::Task<Status> more_callers_than_allowed(rt::Loop& loop, Router& router) {
+  rt::Op op;
+  Server server(loop, router, {.idle = 10ms, .connections = 2});
+  CO_TRY(const TcpEndpoint bound, server.listen_tcp("127.0.0.1", 0));
+  rt::Scope serving(loop);
+  serving.spawn(server.serve(op));
+  DirectClient client(loop, bound);
+  rt::Scope callers(loop);
+  for (int i = 0; i < 8; ++i) callers.spawn(asks(client, *parse_url("/echo")));
+  CO_TRY_OK(co_await callers.join());
+  if (server.accepted() < 8)
+    co_return fail(Code::kInternal, "the callers shared {} connections", server.accepted());
+  server.stop();
+  co_return co_await serving.join();
+}
+TEST_F(ServerTest, CallersOverTheBoundWait) {
+  const Status status = loop_.run(more_callers_than_allowed(loop_, router_));
+  EXPECT_TRUE(status) << status.error().message();
+}
+
+rt::Task<Status> over_tls(rt::Loop& loop, Router& router, Leaving& leaving) {
+  rt::Op op;
+  Server server(loop, router);
+  ThrowawayCertificate first;
+  ThrowawayCertificate second;
+  const Folder folder;
+  const TlsFiles files{.certificate = folder / "c.pem", .key = folder / "k.pem"};
+  const auto install = [&](const ThrowawayCertificate& certificate) {
+    std::filesystem::copy_file(certificate.certificate_file(), files.certificate,
+                               std::filesystem::copy_options::overwrite_existing);
+    std::filesystem::copy_file(certificate.key_file(), files.key,
+                               std::filesystem::copy_options::overwrite_existing);
+  };
+  install(first);
+  CO_TRY(const TcpEndpoint bound, server.listen_tls("127.0.0.1", 0, files));
+  rt::Scope serving(loop);
+  serving.spawn(server.serve(op));
+  const auto trusting = [&](const ThrowawayCertificate& certificate) {
+    return ClientOptions{.addresses = AddressPolicy::anywhere(),
+                         .proxy = {},
+                         .ca_file = certificate.certificate_file()};
+  };
+  const auto url = [&](std::string_view path) {
+    return *parse_url(fmt::format("https://localhost:{}{}", bound.port, path));
+  };
+  {
+    Client client(loop, trusting(first));
+    CO_TRY(const Fetched got, co_await fetch(op, client, request_to(url("/secure"))));
+    if (got.body != "secure") co_return fail(Code::kInternal, "{}", got.body);
+    // The caller leaves in the middle of a stream: its close_notify must be seen.
+    CO_TRY(Response response, co_await client.handle(op, request_to(url("/endless"))));
+    std::vector<std::byte> piece(100);
+    CO_TRY_OK(co_await std::get<std::unique_ptr<Reader>>(response.body.content)->read(op, piece));
+  }
+  while (!leaving.ended) CO_TRY_OK(co_await leaving.event.wait(op));
+  std::filesystem::remove(files.key);
+  if (server.reload_tls()) co_return fail(Code::kInternal, "a missing key was taken");
+  install(second);
+  CO_TRY_OK(server.reload_tls());
+  Client other(loop, trusting(second));
+  CO_TRY_OK(co_await fetch(op, other, request_to(url("/secure"))));
+  server.stop();
+  co_return co_await serving.join();
+}
+rt::Task<Result<Response>> tells_secure(Request request) {
+  co_return reply(200, "text/plain",
+                  request.secure && request.url.scheme == "https" ? "secure" : "plain");
+}
+TEST_F(ServerTest, SpeaksTlsAndReloadsItsFiles) {
+  Leaving leaving(loop_);
+  router_.add("GET", "/secure",
+              [](rt::Op&, Request request, Params) { return tells_secure(std::move(request)); });
+  router_.add("GET", "/endless", [&](rt::Op&, Request, Params) { return endless(leaving); });
+  const Status status = loop_.run(over_tls(loop_, router_, leaving));
+  EXPECT_TRUE(status) << status.error().message();
+  EXPECT_TRUE(leaving.cancelled);
 }
 
 rt::Task<Status> over_unix(rt::Loop& loop, Router& router, std::string path, int& uid) {

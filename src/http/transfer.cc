@@ -20,10 +20,10 @@ Transfer& self_of(void* self) { return *static_cast<Transfer*>(self); }
 
 }  // namespace
 
-Transfer::Transfer(rt::Loop& loop, std::shared_ptr<CurlMulti> multi, const ClientOptions& options,
-                   Request request, Route route)
+Transfer::Transfer(rt::Loop& loop, std::shared_ptr<CurlMulti> multi,
+                   std::shared_ptr<const ClientOptions> options, Request request, Route route)
     : multi_(std::move(multi)),
-      options_(options),
+      options_(std::move(options)),
       request_(std::move(request)),
       route_(std::move(route)),
       upload_(loop, std::move(request_.body)),
@@ -46,8 +46,9 @@ void Transfer::remove() {
 }
 
 Error Transfer::header_too_large() const {
-  return Error(Code::kTooLarge, fmt::format("the header of the answer of {} is larger than {}", request_.url.authority(),
-                                            format_size(options_.limits.header_bytes)));
+  return Error(Code::kTooLarge,
+               fmt::format("the header of the answer of {} is larger than {}",
+                           request_.url.authority(), format_size(options_->limits.header_bytes)));
 }
 
 // ---- what curl tells us
@@ -62,7 +63,7 @@ std::size_t Transfer::on_header(char* text, std::size_t size, std::size_t count,
 bool Transfer::take_header(std::string_view line) {
   moved();
   header_bytes_ += line.size();
-  if (header_bytes_ > options_.limits.header_bytes) {
+  if (header_bytes_ > options_->limits.header_bytes) {
     failure_ = header_too_large();
     return false;
   }
@@ -149,7 +150,7 @@ int Transfer::on_ready(void* self, char* remote, char*, int, int) {
 }
 
 void Transfer::settle() {
-  if (added_ && !recv_paused_ && window_.size() >= options_.limits.window_bytes) {
+  if (added_ && !recv_paused_ && window_.size() >= options_->limits.window_bytes) {
     recv_paused_ = true;
     multi_->pause(easy_, CURLPAUSE_RECV | (send_paused_ ? CURLPAUSE_SEND : CURLPAUSE_CONT));
   }
@@ -172,9 +173,9 @@ void Transfer::finished(CURLcode code) {
 // ---- what coroutines do
 
 std::chrono::milliseconds Transfer::patience() const {
-  const ClientLimits& limits = options_.limits;
-  if (!connected_) return std::max(limits.connect + kConnectGrace, limits.first_byte);
-  if (!head_done_) return upload_.ended() ? limits.first_byte : limits.stall;
+  const ClientLimits& limits = options_->limits;
+  if (!connected_) return std::max(limits.connect + kConnectGrace, route_.first_byte);
+  if (!head_done_) return upload_.ended() ? route_.first_byte : limits.stall;
   return limits.stall;
 }
 
@@ -243,7 +244,8 @@ rt::Task<Result<Response>> Transfer::exchange(rt::Op& op) {
   co_return Response{.status = status_, .headers = std::move(headers_), .body = {}};
 }
 
-// After an early answer curl sends no more, but a send that was paused before would keep the transfer from ending.
+// After an early answer curl sends no more, but a send that was paused before would keep the
+// transfer from ending.
 void Transfer::give_up_upload() {
   if (!std::exchange(send_paused_, false) || !added_) return;
   multi_->pause(easy_, recv_paused_ ? CURLPAUSE_RECV : CURLPAUSE_CONT);
@@ -261,7 +263,7 @@ std::optional<std::uint64_t> Transfer::content_length() const {
 
 // Lets a paused transfer go on when the reader has made room.
 void Transfer::let_flow() {
-  if (!recv_paused_ || window_.size() > options_.limits.window_bytes / 2) return;
+  if (!recv_paused_ || window_.size() > options_->limits.window_bytes / 2) return;
   recv_paused_ = false;
   if (added_) multi_->pause(easy_, send_paused_ ? CURLPAUSE_SEND : CURLPAUSE_CONT);
 }

@@ -23,12 +23,13 @@ struct Route {
   std::optional<std::string> proxy;
   std::optional<std::string> resolve;  // CURLOPT_RESOLVE entry: host:port:address,…
   AddressPolicy addresses;
+  std::chrono::milliseconds first_byte;
 };
 
 class Transfer : public CurlUser {
  public:
-  Transfer(rt::Loop& loop, std::shared_ptr<CurlMulti> multi, const ClientOptions& options,
-           Request request, Route route);
+  Transfer(rt::Loop& loop, std::shared_ptr<CurlMulti> multi,
+           std::shared_ptr<const ClientOptions> options, Request request, Route route);
   ~Transfer() override;
   Transfer(const Transfer&) = delete;
   Transfer& operator=(const Transfer&) = delete;
@@ -73,7 +74,7 @@ class Transfer : public CurlUser {
   void remove();
 
   std::shared_ptr<CurlMulti> multi_;
-  ClientOptions options_;
+  std::shared_ptr<const ClientOptions> options_;
   Request request_;
   Route route_;
   Upload upload_;

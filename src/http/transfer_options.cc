@@ -37,9 +37,9 @@ void Transfer::set_options() {
   curl_easy_setopt(easy_, CURLOPT_BUFFERSIZE, kReceivePiece);
   curl_easy_setopt(easy_, CURLOPT_UPLOAD_BUFFERSIZE, kSendPiece);
   curl_easy_setopt(easy_, CURLOPT_CONNECTTIMEOUT_MS,
-                   static_cast<long>(options_.limits.connect.count()));
+                   static_cast<long>(options_->limits.connect.count()));
   curl_easy_setopt(easy_, CURLOPT_ERRORBUFFER, error_text_.data());
-  curl_easy_setopt(easy_, CURLOPT_USERAGENT, options_.user_agent.c_str());
+  curl_easy_setopt(easy_, CURLOPT_USERAGENT, options_->user_agent.c_str());
   curl_easy_setopt(easy_, CURLOPT_HEADERFUNCTION, &Transfer::on_header);
   curl_easy_setopt(easy_, CURLOPT_HEADERDATA, this);
   curl_easy_setopt(easy_, CURLOPT_WRITEFUNCTION, &Transfer::on_body);
@@ -93,14 +93,15 @@ void Transfer::set_route() {
 }
 
 void Transfer::set_tls() {
-  const bool check = options_.tls_check == TlsCheck::kOn;
+  const bool check = options_->tls_check == TlsCheck::kOn;
   curl_easy_setopt(easy_, CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2);
   curl_easy_setopt(easy_, CURLOPT_SSL_VERIFYPEER, check ? 1L : 0L);
   curl_easy_setopt(easy_, CURLOPT_SSL_VERIFYHOST, check ? 2L : 0L);
-  if (!options_.ca_file.empty()) curl_easy_setopt(easy_, CURLOPT_CAINFO, options_.ca_file.c_str());
-  if (options_.client_certificate.empty()) return;
-  curl_easy_setopt(easy_, CURLOPT_SSLCERT, options_.client_certificate.c_str());
-  curl_easy_setopt(easy_, CURLOPT_SSLKEY, options_.client_key.c_str());
+  if (!options_->ca_file.empty())
+    curl_easy_setopt(easy_, CURLOPT_CAINFO, options_->ca_file.c_str());
+  if (options_->client_certificate.empty()) return;
+  curl_easy_setopt(easy_, CURLOPT_SSLCERT, options_->client_certificate.c_str());
+  curl_easy_setopt(easy_, CURLOPT_SSLKEY, options_->client_key.c_str());
 }
 
 }  // namespace berth::http
