@@ -15,7 +15,6 @@ void add(Flags& flags, const char* key, const std::string& value) {
 Flags flags_of(const cli::Globals& globals) {
   Flags flags;
   add(flags, "client.host", globals.host);
-  add(flags, "store.root", globals.store);
   add(flags, "log.level", globals.debug ? "debug" : globals.log_level);
   add(flags, "log.format", globals.log_format);
   add(flags, "engine.gpu", globals.gpu);
@@ -25,6 +24,7 @@ Flags flags_of(const cli::Globals& globals) {
 
 Result<config::Configuration> load_configuration(const cli::Globals& globals, Flags flags) {
   config::Inputs inputs{.environment = config::Environment::of_process(), .config_file = globals.config};
+  if (!globals.store.empty()) inputs.environment.set("BERTH_HOME", globals.store);
   inputs.flags = std::move(flags);
   return config::load(inputs);
 }
