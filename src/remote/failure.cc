@@ -16,28 +16,29 @@ constexpr std::size_t kMaxTextShown = 300;
 struct Row {
   int status;
   Code code;
-  std::string_view sentence;  // {0} registry
+  std::string_view fact;         // {0}: the registry
+  std::string_view advice = {};  // what to do
 };
 
 constexpr Row kRows[] = {
     {400, Code::kInvalid, "{0} refused the request"},
-    {401, Code::kUnauthenticated, "access to {0} denied; log in with: berth login {0}"},
-    {403, Code::kDenied,
-     "access to {0} denied for this account; log in with another: berth login {0}"},
+    {401, Code::kUnauthenticated, "access to {0} denied", "log in with: berth login {0}"},
+    {403, Code::kDenied, "access to {0} denied for this account",
+     "log in with another: berth login {0}"},
     {404, Code::kNotFound, "{0} does not have it"},
     {405, Code::kNotAllowed, "{0} does not allow it"},
     {408, Code::kUnavailable, "{0} waited too long for the request"},
     {413, Code::kTooLarge, "it is larger than {0} accepts"},
     {416, Code::kBadRange, "{0} does not accept the range"},
-    {429, Code::kRateLimited,
-     "{0} limits the rate of requests; wait, or log in for a higher limit: berth login {0}"},
+    {429, Code::kRateLimited, "{0} limits the rate of requests",
+     "wait, or log in for a higher limit: berth login {0}"},
     {501, Code::kNotAllowed, "{0} does not support it"},
 };
 
 Row row_of(int status) {
   const auto* found = std::ranges::find(kRows, status, &Row::status);
   if (found != std::end(kRows)) return *found;
-  if (status >= 500) return {status, Code::kUnavailable, "{0} failed; try again later"};
+  if (status >= 500) return {status, Code::kUnavailable, "{0} failed", "try again later"};
   if (status >= 400) return {status, Code::kInvalid, "{0} refused the request"};
   return {status, Code::kCorrupt, "{0} gave an answer that does not fit the request"};
 }
@@ -85,10 +86,12 @@ Error answer_error(std::string_view doing, std::string_view registry, int status
                    const http::Headers& headers, std::string_view body) {
   const RegistryErrors errors = parse_errors(body);
   const Row row = row_of(status);
-  const std::string what = fmt::format(fmt::runtime(row.sentence), registry);
+  const std::string fact = fmt::format(fmt::runtime(row.fact), registry);
   const std::string detail = errors.text.empty() ? fmt::format("HTTP {}", status)
                                                  : fmt::format("HTTP {}, {}", status, errors.text);
-  Error error(refined(row.code, errors), fmt::format("{}: {} ({})", doing, what, detail));
+  std::string message = fmt::format("{}: {} ({})", doing, fact, detail);
+  if (!row.advice.empty()) message += "; " + fmt::format(fmt::runtime(row.advice), registry);
+  Error error(refined(row.code, errors), std::move(message));
   const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
   if (const auto after = retry_after(headers, now))
     return std::move(error).with_retry_after(*after);

@@ -73,6 +73,13 @@ Task<Status> Repository::State::remove(rt::Op& op, std::string doing, std::strin
   CO_TRY(Answer answer,
          co_await origin().send(op, call(doing, "DELETE", name + path, "pull,delete")));
   if (is_accepted(answer.status())) co_return Status();
+  // docker-registry 2 takes a tag here for a broken digest.
+  const bool tag = path.starts_with("/manifests/") && !path.contains(':');
+  if (tag && (answer.status() == 400 || answer.status() == 405)) {
+    co_return fail(Code::kNotAllowed,
+                   "{}: {} does not delete single tags; delete the digest that the tag stands for",
+                   doing, core->name());
+  }
   co_return std::unexpected(co_await origin().error(op, doing, std::move(answer)));
 }
 

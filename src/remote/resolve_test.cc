@@ -176,6 +176,12 @@ TEST_F(RemoteTest, DeletesTagsAndManifestsAndBlobs) {
   EXPECT_EQ(loop_.run(repo().delete_manifest(op_, "../x")).error().code(), Code::kInvalid);
   const auto blob = registry_.add_blob("ai/x", "blob");
   ASSERT_TRUE(loop_.run(repo().delete_blob(op_, blob.digest)));
+  registry_.script.push_back({.method = "DELETE",
+                              .path_prefix = "/v2/ai/x/manifests/a",
+                              .status = 400,
+                              .body = R"({"errors":[{"code":"DIGEST_INVALID","message":"x"}]})"});
+  EXPECT_EQ(loop_.run(repo().delete_manifest(op_, "a")).error().code(), Code::kNotAllowed)
+      << "docker-registry 2";
   registry_.allow_delete = false;
   registry_.add_manifest("ai/x", "a", "{}");
   EXPECT_EQ(loop_.run(repo().delete_manifest(op_, "a")).error().code(), Code::kNotAllowed);
