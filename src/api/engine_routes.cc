@@ -63,8 +63,7 @@ EngineRoutes::Answer EngineRoutes::status(rt::Op& op, Request, Params) {
   CO_TRY(const control::StatusReport report, co_await context_.services.system.status(op));
   json::Object object;
   for (const control::BackendStatus& backend : report.backends) {
-    object[backend.name] =
-        backend.details.empty() ? backend.state : backend.state + ": " + backend.details;
+    object[backend.name] = control::backend_text(backend);
   }
   co_return json_reply(200, object);
 }

@@ -9,7 +9,9 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -50,11 +52,17 @@ struct Scrape {
   std::string mode;  // "completion", "embedding", "reranking"
 };
 
+// Which engine a request wants.
+struct Wanted {
+  std::string model;  // as the caller wrote it
+  Mode mode = Mode::kCompletion;
+  std::string backend = {};                        // "" or what the path named ("llama.cpp")
+  std::optional<std::uint64_t> context_size = {};  // for this caller only
+};
+
 struct Engines {
   virtual ~Engines() = default;
-  // `model` as the caller wrote it; `backend` "" or what the path named ("llama.cpp").
-  virtual rt::Task<Result<std::unique_ptr<Engine>>> acquire(rt::Op& op, std::string model,
-                                                            Mode mode, std::string backend) = 0;
+  virtual rt::Task<Result<std::unique_ptr<Engine>>> acquire(rt::Op& op, Wanted wanted) = 0;
   virtual std::vector<Scrape> running() = 0;
 };
 

@@ -92,6 +92,7 @@ struct Transfers : control::Transfers {
   std::vector<control::Event> events;
   std::optional<Error> failure;
   bool hangs = false;
+  std::function<void()> on_hang = [] {};
   bool cached = false;
   bool cancelled = false;
   std::string imported;
@@ -100,6 +101,7 @@ struct Transfers : control::Transfers {
   rt::Task<Status> play(rt::Op& op, control::Events& sink) {
     for (const control::Event& event : events) sink.on(event);
     if (hangs) {
+      on_hang();
       const Status slept = co_await rt::sleep_until(op, rt::SteadyTime::max());
       cancelled = true;
       co_return slept;
@@ -293,9 +295,10 @@ struct Engines : api::Engines {
     std::string death() const override { return engines.death; }
   };
 
-  rt::Task<Result<std::unique_ptr<api::Engine>>> acquire(rt::Op&, std::string model, Mode mode,
-                                                         std::string backend) override {
-    acquired.push_back(fmt::format("{} {} {}", model, static_cast<int>(mode), backend));
+  rt::Task<Result<std::unique_ptr<api::Engine>>> acquire(rt::Op&, Wanted wanted) override {
+    acquired.push_back(
+        fmt::format("{} {} {}", wanted.model, static_cast<int>(wanted.mode), wanted.backend));
+    if (wanted.context_size) acquired.back() += fmt::format(" ctx {}", *wanted.context_size);
     if (refusal) co_return std::unexpected(*refusal);
     co_return std::make_unique<Engine>(*this);
   }

@@ -52,6 +52,16 @@ Result<std::string> model_of(std::string_view body) {
   return std::move(*model);
 }
 
+// Berth's client asks so for a context size of its own.
+Result<std::optional<std::uint64_t>> context_size_of(const Request& request) {
+  const auto header = request.headers.get("X-Berth-Context-Size");
+  if (!header) return std::nullopt;
+  const auto size = parse_u64(*header);
+  if (size && *size > 0) return size;
+  return fail(Code::kInvalid, "X-Berth-Context-Size is not a number of tokens: {}",
+              printable(*header, 40));
+}
+
 Exchange exchange_of(const Request& request, const std::string& model, ErrorForm errors) {
   Exchange exchange{.model = model, .errors = errors};
   exchange.record.model = model;
@@ -110,45 +120,46 @@ Routes InferenceRoutes::routes() {
 
 InferenceRoutes::Answer InferenceRoutes::infer(rt::Op& op, Request request, Params params,
                                                const InferencePath& kind) {
-  const std::string backend = params.get("backend");
-  CO_TRY_OK(check_backend(backend));
+  Wanted wanted{.mode = kind.mode, .backend = params.get("backend")};
+  CO_TRY_OK(check_backend(wanted.backend));
   if (kind.engine_path.empty())
     co_return co_await not_here(op, std::move(request), std::move(params));
   CO_TRY(std::string body,
          in_context(co_await http::read_all(op, std::move(request.body), context_.options.max_body),
                     "invalid request"));
   request.body = {};
-  CO_TRY(const std::string model, model_of(body));
-  Exchange exchange = exchange_of(request, model, kind.errors);
+  CO_TRY(wanted.model, model_of(body));
+  CO_TRY(wanted.context_size, context_size_of(request));
+  const auto preload_only = request.headers.get("X-Preload-Only");
+  if (preload_only && *preload_only == "true") co_return co_await preload(op, std::move(wanted));
+  Exchange exchange = exchange_of(request, wanted.model, kind.errors);
   if (ledger_.recording()) exchange.record.request = body.substr(0, Recorder::kMaxBody + 1);
-  const auto preload = request.headers.get("X-Preload-Only");
-  if (preload && *preload == "true") {
-    CO_TRY(const auto engine, co_await context_.engines.acquire(op, model, kind.mode, backend));
-    ledger_.loaded(engine->info());
-    Response response{.status = 200, .headers = {}, .body = {}};
-    describe(engine->info(), response);
-    co_return response;
-  }
-  auto begun = co_await begin(op, exchange, kind, std::move(request), std::move(body), backend);
+  auto begun = co_await begin(op, std::move(wanted), kind, std::move(request), std::move(body));
   if (!begun) {
     exchange.record.error = begun.error().message();
-    ledger_.record(model, std::move(exchange.record));
+    ledger_.record(exchange.model, std::move(exchange.record));
     co_return std::unexpected(std::move(begun.error()));
   }
-  exchange.start =
-      begun->engine ? exchange.start + begun->engine->info().load_time : exchange.start;
+  exchange.start += begun->engine->info().load_time;
   ledger_.first_byte(begun->engine->info(), exchange);
   co_return co_await finish(op, std::move(*begun), std::move(exchange));
 }
 
-rt::Task<Result<InferenceRoutes::Begun>> InferenceRoutes::begin(rt::Op& op,
-                                                                const Exchange& exchange,
+InferenceRoutes::Answer InferenceRoutes::preload(rt::Op& op, Wanted wanted) {
+  CO_TRY(const auto engine, co_await context_.engines.acquire(op, std::move(wanted)));
+  ledger_.loaded(engine->info());
+  Response response{.status = 200, .headers = {}, .body = {}};
+  describe(engine->info(), response);
+  co_return response;
+}
+
+rt::Task<Result<InferenceRoutes::Begun>> InferenceRoutes::begin(rt::Op& op, Wanted wanted,
                                                                 const InferencePath& kind,
-                                                                Request forwarded, std::string body,
-                                                                std::string backend) {
+                                                                Request forwarded,
+                                                                std::string body) {
   for (int attempt = 0;; ++attempt) {
     Begun begun;
-    CO_TRY(begun.engine, co_await context_.engines.acquire(op, exchange.model, kind.mode, backend));
+    CO_TRY(begun.engine, co_await context_.engines.acquire(op, wanted));
     ledger_.loaded(begun.engine->info());
     auto first = co_await ask(op, *begun.engine, kind, forwarded, body, begun.response);
     if (first) {
@@ -160,7 +171,7 @@ rt::Task<Result<InferenceRoutes::Begun>> InferenceRoutes::begin(rt::Op& op,
     const Error error = death.empty() ? first.error() : Error(Code::kUnavailable, death);
     if (attempt > 0 || first.error().code() != Code::kUnavailable) co_return std::unexpected(error);
     log::warning("{}: the engine ended before it answered, so it is asked once more: {}",
-                 printable(exchange.model, 200), error.message());
+                 printable(wanted.model, 200), error.message());
   }
 }
 

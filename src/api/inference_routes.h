@@ -37,8 +37,9 @@ class InferenceRoutes {
 
   void add(Routes& routes, const std::string& prefix, const InferencePath& kind);
   Answer infer(rt::Op& op, Request request, Params params, const InferencePath& kind);
-  rt::Task<Result<Begun>> begin(rt::Op& op, const Exchange& exchange, const InferencePath& kind,
-                                Request forwarded, std::string body, std::string backend);
+  rt::Task<Result<Begun>> begin(rt::Op& op, Wanted wanted, const InferencePath& kind,
+                                Request forwarded, std::string body);
+  Answer preload(rt::Op& op, Wanted wanted);
   static rt::Task<Result<std::string>> ask(rt::Op& op, Engine& engine, const InferencePath& kind,
                                            const Request& like, std::string body,
                                            Response& response);

@@ -208,6 +208,17 @@ TEST_F(Inference, PreloadLoadsAndAsksNothing) {
   EXPECT_TRUE(engines.seen.empty());
 }
 
+TEST_F(Inference, ACallersOwnContextSizeReachesTheEngine) {
+  engines.answer("application/json", {{.text = "{}"}});
+  auto sized = request("POST", "/v1/chat/completions", kBody);
+  sized.headers.set("X-Berth-Context-Size", "1024");
+  EXPECT_EQ(send(std::move(sized)).status, 200);
+  EXPECT_EQ(engines.acquired, (std::vector<std::string>{"ai/m 0  ctx 1024"}));
+  auto wrong = request("POST", "/v1/chat/completions", kBody);
+  wrong.headers.set("X-Berth-Context-Size", "-1");
+  EXPECT_EQ(send(std::move(wrong)).status, 400);
+}
+
 TEST_F(Inference, AnOverlongBodyIsRefused) {
   options.max_body = 1000;
   const auto got =

@@ -47,14 +47,23 @@ class Held : public api::Engine {
 
 }  // namespace
 
-// `backend` decides nothing: the model's format chooses its engine, and there is one for each.
-rt::Task<Result<std::unique_ptr<api::Engine>>> Engines::acquire(rt::Op& op, std::string model,
-                                                                api::Mode mode, std::string) {
-  local::Launcher::Wanted wanted{.model = std::move(model), .mode = mode_of(mode)};
-  CO_TRY(local::Launcher::Granted granted, co_await launcher_.acquire(op, std::move(wanted)));
+// The backend that was named decides nothing: the model's format chooses its engine, and there is
+// one for each.
+rt::Task<Result<std::unique_ptr<api::Engine>>> Engines::acquire(rt::Op& op, api::Wanted wanted) {
+  local::Launcher::Wanted request{.model = std::move(wanted.model), .mode = mode_of(wanted.mode)};
+  request.context_size = wanted.context_size;
+  CO_TRY(local::Launcher::Granted granted, co_await launcher_.acquire(op, std::move(request)));
   co_return std::make_unique<Held>(std::move(granted));
 }
 
-std::vector<api::Scrape> Engines::running() { return {}; }
+std::vector<api::Scrape> Engines::running() {
+  std::vector<api::Scrape> engines;
+  for (const runner::Running& running : runner_.list()) {
+    if (!running.service) continue;
+    engines.push_back({running.service, running.backend, running.display_name,
+                       std::string(engine::to_string(running.mode))});
+  }
+  return engines;
+}
 
 }  // namespace berth::daemon

@@ -12,9 +12,7 @@ class Engines : public api::Engines {
   Engines(local::Launcher& launcher, runner::Runner& runner)
       : launcher_(launcher), runner_(runner) {}
 
-  rt::Task<Result<std::unique_ptr<api::Engine>>> acquire(rt::Op& op, std::string model,
-                                                         api::Mode mode,
-                                                         std::string backend) override;
+  rt::Task<Result<std::unique_ptr<api::Engine>>> acquire(rt::Op& op, api::Wanted wanted) override;
   std::vector<api::Scrape> running() override;
 
  private:

@@ -296,6 +296,7 @@ std::vector<Running> Runner::list() const {
                     .placement = slot.report.placement,
                     .context_size = slot.report.context_size};
     if (view.expires) running.expires = wall_time(*view.expires);
+    if (slot.ready) running.service = at->second;
     if (slot.child) {
       running.pid = slot.child->pid();
       running.resident = process::resident_bytes(running.pid);

@@ -96,6 +96,7 @@ struct Running {
   std::uint64_t context_size = 0;
   int pid = 0;
   std::uint64_t resident = 0;  // bytes
+  std::shared_ptr<http::Service> service;  // its API, once it is ready; keeps nothing loaded
 };
 
 class Runner {
