@@ -237,6 +237,13 @@ Result<GgufArray> Reader::read_array(const std::string& key) {
     TRY_OK(skip_elements(array, key));
     return array;
   }
+  // A byte on disk is a whole value in memory: thousands of small arrays must not add up.
+  kept_bytes_ += count * sizeof(GgufScalar);
+  if (kept_bytes_ > kMaxKeptBytes) {
+    return fail(Code::kTooLarge,
+                "the GGUF metadata takes more than {} bytes in memory, which is all that is kept",
+                kMaxKeptBytes);
+  }
   array.values.reserve(count);
   for (std::uint64_t i = 0; i < count; ++i) {
     TRY(GgufScalar value, read_scalar(element, key));

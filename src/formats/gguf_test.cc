@@ -111,6 +111,18 @@ TEST(Gguf, StringsOfEveryLengthAreSkippedAcrossBuffers) {
   EXPECT_EQ(gguf->number("after"), 7U);
 }
 
+TEST(Gguf, ManySmallArraysAreBounded) {
+  GgufBuilder builder;
+  const std::string values(1024, '\1');
+  for (int i = 0; i < 5000; ++i) {
+    std::string head;
+    put<std::uint32_t>(head, 0);
+    put<std::uint64_t>(head, values.size());
+    builder.bytes(std::to_string(i), 9, head + values);
+  }
+  EXPECT_EQ(read(builder.build()).error().code(), Code::kTooLarge);
+}
+
 TEST(Gguf, ReportsTrailingBytesWithoutRefusing) {
   const auto gguf = read(tiny_llama().build() + "extra");
   ASSERT_TRUE(gguf);

@@ -110,23 +110,31 @@ Status measure(SafetensorsTensor& tensor) {
   return {};
 }
 
+// Counted before views of the elements are made: each is far bigger than the digit it stands for.
+Result<std::vector<json::View>> short_array(const json::View& tensor, std::string_view key,
+                                            std::size_t most) {
+  TRY(const json::View view, tensor.at(key));
+  const json::Array* array = view.value().if_array();
+  if (array != nullptr && array->size() > most) {
+    return fail(Code::kCorrupt, "{}: {} numbers are more than the {} possible", view.path(),
+                array->size(), most);
+  }
+  return view.array();
+}
+
 Result<SafetensorsTensor> read_tensor(const std::string& name, const json::View& view) {
   SafetensorsTensor tensor;
   tensor.name = name;
   TRY(tensor.dtype, view.string("dtype"));
-  TRY(const json::View shape, view.at("shape"));
-  TRY(const auto dims, shape.array());
-  if (dims.size() > kMaxDims) {
-    return fail(Code::kCorrupt, "the safetensors tensor {} has {} dimensions", printable(name),
-                dims.size());
-  }
+  TRY(const auto dims, short_array(view, "shape", kMaxDims));
   for (const json::View& dim : dims) {
     TRY(const std::uint64_t value, dim.u64());
     tensor.shape.push_back(value);
   }
-  TRY(const json::View offsets, view.at("data_offsets"));
-  TRY(const auto pair, offsets.array());
-  if (pair.size() != 2) return fail(Code::kCorrupt, "{}: expected two numbers", offsets.path());
+  TRY(const auto pair, short_array(view, "data_offsets", 2));
+  if (pair.size() != 2) {
+    return fail(Code::kCorrupt, "{}.data_offsets: expected two numbers", view.path());
+  }
   TRY(tensor.begin, pair[0].u64());
   TRY(tensor.end, pair[1].u64());
   if (tensor.end < tensor.begin) {
