@@ -1,8 +1,23 @@
 #include "client/client.h"
 
+#include <cstring>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "base/unique_fd.h"
 #include "client/verbs.h"
 
 namespace berth::client {
+
+bool answers(const std::string& socket) {
+  sockaddr_un address{};
+  if (socket.size() >= sizeof address.sun_path) return false;
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, socket.c_str(), socket.size() + 1);
+  const UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  return fd &&
+         ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+}
 
 struct Client::Parts {
   explicit Parts(std::unique_ptr<Server> its_server)

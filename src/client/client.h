@@ -26,6 +26,11 @@ struct ServerAddress {
   oci::ReferenceDefaults defaults;  // how a tag's target is completed
 };
 
+// Whether somebody listens on a unix socket of this machine: the one question that is asked before
+// a command knows whom to turn to. A refused connection, or no socket, is no. Blocks no longer than
+// the kernel does.
+bool answers(const std::string& socket);
+
 class Client {
  public:
   // kInvalid for what is no such URL.

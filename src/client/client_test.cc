@@ -75,6 +75,12 @@ TEST(Address, Forms) {
   }
 }
 
+TEST(Address, WhetherSomebodyListens) {
+  EXPECT_FALSE(answers("/nonexistent/berth.sock"));
+  EXPECT_FALSE(answers("/" + std::string(200, 'x')));
+  EXPECT_FALSE(answers("/tmp"));
+}
+
 TEST(Address, NobodyThereIsUnavailable) {
   rt::Loop loop{1};
   auto client = Client::connect(loop, {.url = "unix:///nonexistent/berth.sock"}).value();

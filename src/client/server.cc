@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "base/log.h"
 #include "base/text.h"
 #include "http/address.h"
 #include "http/client.h"
@@ -135,10 +136,21 @@ rt::Task<Result<http::Response>> Server::send(rt::Op& op, Call call) {
   auto response = co_await service_->handle(op, std::move(request));
   if (!response)
     co_return std::unexpected(std::move(response.error()).with_context("no answer from " + shown_));
+  compare_versions(response->headers);
   if (response->status < 300) co_return std::move(*response);
   const auto body = co_await http::read_all(op, std::move(response->body), kMaxError);
   co_return std::unexpected(
       error_of(response->status, response->headers, body ? *body : std::string()));
+}
+
+// Another version of Berth is no obstacle, but it explains what is odd; said once.
+void Server::compare_versions(const http::Headers& headers) {
+  if (std::exchange(compared_, true)) return;
+  constexpr std::string_view kBerth = "berth/";
+  const auto name = headers.get("Server");
+  if (!name || !name->starts_with(kBerth) || name->substr(kBerth.size()) == BERTH_VERSION) return;
+  log::warning("{} runs Berth {}, and this is Berth {}: restart it to have the same", shown_,
+               printable(name->substr(kBerth.size()), 40), BERTH_VERSION);
 }
 
 rt::Task<Result<json::Value>> Server::json(rt::Op& op, Call call) {

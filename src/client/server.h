@@ -48,7 +48,9 @@ class Server {
   http::Url base_;
   std::string shown_;  // for sentences
   std::unique_ptr<http::Service> service_;
+  void compare_versions(const http::Headers& headers);
   std::optional<bool> is_berth_;
+  bool compared_ = false;
 };
 
 Call json_call(std::string method, std::string path, const json::Value& body);

@@ -1,6 +1,10 @@
 // The binary: wires settings, the verbs of this process, the daemon and the command line together.
+#include <fmt/ranges.h>
+
 #include "cli/cli.h"
+#include "client/client.h"
 #include "config/settings.h"
+#include "daemon/daemon.h"
 #include "local/local.h"
 
 namespace berth {
@@ -22,31 +26,105 @@ Flags flags_of(const cli::Globals& globals) {
   return flags;
 }
 
-Result<config::Configuration> load_configuration(const cli::Globals& globals, Flags flags) {
-  config::Inputs inputs{.environment = config::Environment::of_process(), .config_file = globals.config};
+config::Inputs inputs_of(const cli::Globals& globals, Flags flags) {
+  config::Inputs inputs{.environment = config::Environment::of_process(),
+                        .config_file = globals.config};
   if (!globals.store.empty()) inputs.environment.set("BERTH_HOME", globals.store);
   inputs.flags = std::move(flags);
-  return config::load(inputs);
+  return inputs;
 }
 
-// Everything in this process.
+Result<config::Configuration> load_configuration(const cli::Globals& globals, Flags flags) {
+  return config::load(inputs_of(globals, std::move(flags)));
+}
+
+// Everything at the server that --host names.
+class HostBackend : public cli::Backend {
+ public:
+  explicit HostBackend(std::unique_ptr<client::Client> client)
+      : client_(std::move(client)), services_(client_->services()) {}
+
+  control::Services& services() override { return services_; }
+  rt::Task<Status> close(rt::Op&) override { co_return Status(); }
+
+ private:
+  std::unique_ptr<client::Client> client_;
+  control::Services services_;
+};
+
+// Everything in this process, but what runs is the daemon's when there is one for this store.
 class LocalBackend : public cli::Backend {
  public:
-  explicit LocalBackend(std::unique_ptr<local::Local> local) : local_(std::move(local)), services_(local_->services()) {}
+  LocalBackend(std::unique_ptr<local::Local> local, std::unique_ptr<client::Client> daemon)
+      : local_(std::move(local)), daemon_(std::move(daemon)), services_(compose()) {}
 
   control::Services& services() override { return services_; }
   rt::Task<Status> close(rt::Op& op) override { co_return co_await local_->shutdown(op); }
 
  private:
+  control::Services compose() const {
+    const control::Services here = local_->services();
+    if (!daemon_) return here;
+    const control::Services there = daemon_->services();
+    return {.models = here.models,
+            .transfers = here.transfers,
+            .runs = there.runs,
+            .system = there.system,
+            .machine = here.machine,
+            .tokens = here.tokens};
+  }
+
   std::unique_ptr<local::Local> local_;
+  std::unique_ptr<client::Client> daemon_;
   control::Services services_;
 };
 
+client::ServerAddress address_of(const config::Settings& settings) {
+  return {.url = settings.client.host,
+          .tls = settings.client.tls,
+          .tls_skip_verify = settings.client.tls_skip_verify,
+          .ca_file = settings.client.tls_ca_cert,
+          .token = settings.client.token,
+          .defaults = {.registry = settings.registry.default_host,
+                       .organisation = settings.registry.organisation}};
+}
+
+Result<std::unique_ptr<client::Client>> find_daemon(rt::Loop& loop, const config::Paths& paths) {
+  if (!client::answers(paths.socket)) return nullptr;
+  return client::Client::connect(loop, {.url = "unix://" + paths.socket});
+}
+
 Result<std::unique_ptr<cli::Backend>> connect(rt::Loop& loop, const cli::Globals& globals) {
   TRY(config::Configuration configuration, load_configuration(globals, flags_of(globals)));
+  if (!configuration.settings.client.host.empty()) {
+    TRY(auto client, client::Client::connect(loop, address_of(configuration.settings)));
+    return std::make_unique<HostBackend>(std::move(client));
+  }
   TRY_OK(config::prepare_runtime(configuration.paths));
+  TRY(auto daemon, find_daemon(loop, configuration.paths));
   TRY(auto local, local::Local::open(loop, std::move(configuration), local::Role::kCommand));
-  return std::make_unique<LocalBackend>(std::move(local));
+  return std::make_unique<LocalBackend>(std::move(local), std::move(daemon));
+}
+
+void add(Flags& flags, const char* key, const std::vector<std::string>& values) {
+  if (!values.empty()) flags.emplace_back(key, fmt::format("{}", fmt::join(values, ",")));
+}
+
+void add(Flags& flags, const char* key, std::optional<bool> value) {
+  if (value) flags.emplace_back(key, *value ? "true" : "false");
+}
+
+Status serve(const cli::ServeOptions& options) {
+  Flags flags = flags_of(options.globals);
+  add(flags, "server.listen", options.listen);
+  add(flags, "server.hosts", options.allow_hosts);
+  add(flags, "server.behind_proxy", options.behind_proxy);
+  add(flags, "server.tls_certificate", options.tls_cert);
+  add(flags, "server.tls_key", options.tls_key);
+  add(flags, "server.require_token", options.require_token);
+  add(flags, "server.record_requests", options.record_requests);
+  if (options.insecure) flags.emplace_back("server.insecure", "true");
+  return daemon::serve(inputs_of(options.globals, std::move(flags)));
 }
 
 std::string data_dir(const cli::Globals& globals) {
@@ -60,6 +138,8 @@ std::string data_dir(const cli::Globals& globals) {
 int main(int argc, char** argv) {
   berth::cli::Environment environment;
   environment.connect = berth::connect;
+  environment.serve = berth::serve;
   environment.data_dir = berth::data_dir;
-  return berth::cli::main(std::span<char* const>(argv, static_cast<std::size_t>(argc)), environment);
+  return berth::cli::main(std::span<char* const>(argv, static_cast<std::size_t>(argc)),
+                          environment);
 }
