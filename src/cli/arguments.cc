@@ -132,12 +132,13 @@ Parsed<bool> assign(const Selection& selection, std::vector<std::string> words,
                     const std::string& program) {
   std::size_t at = 0;
   const std::string where = program + " " + selection.path;
+  const std::string& path = selection.path;
   for (const Argument& argument : selection.command->arguments) {
     const bool needed =
         argument.count == Argument::Count::kOne || argument.count == Argument::Count::kSome;
     if (at == words.size() && needed) {
       return std::unexpected(
-          Mistake{fmt::format("{} needs {} {}", where, count_words(argument.count), argument.name),
+          Mistake{fmt::format("{} needs {} {}", path, count_words(argument.count), argument.name),
                   fmt::format("see its usage with: {} --help", where)});
     }
     if (auto* const* list = std::get_if<std::vector<std::string>*>(&argument.target)) {
@@ -148,9 +149,9 @@ Parsed<bool> assign(const Selection& selection, std::vector<std::string> words,
     }
   }
   if (at < words.size()) {
-    return std::unexpected(Mistake{
-        fmt::format("{} does not take the argument \"{}\"", where, printable(words[at], 64)),
-        fmt::format("see its usage with: {} --help", where)});
+    return std::unexpected(
+        Mistake{fmt::format("{} does not take the argument \"{}\"", path, printable(words[at], 64)),
+                fmt::format("see its usage with: {} --help", where)});
   }
   return true;
 }

@@ -10,8 +10,8 @@ struct Options {
   std::vector<std::string> words;
 };
 
-rt::Task<Result<int>> refuse(Context& context, Options& options) {
-  co_return fail(Code::kUnsupported, "{} {} is not in this version", context.program, options.name);
+rt::Task<Result<int>> refuse(Context&, Options& options) {
+  co_return fail(Code::kUnsupported, "the command {} is not in this version", options.name);
 }
 
 }  // namespace

@@ -31,10 +31,12 @@ rt::Task<Result<int>> run(Context& context, Options& options) {
 rt::Task<Result<control::PullResult>> pull_model(Context& context, control::PullRequest request,
                                                  std::string progress_word) {
   const std::string model = request.model;
-  Progress progress(context, "Downloaded", progress_mode(progress_word, context.output));
+  const ProgressMode mode = progress_mode(progress_word, context.output);
+  Progress progress(context, "Downloaded", mode);
   auto pulled = co_await context.services->transfers.pull(context.op, std::move(request), progress);
   co_await progress.finish();
-  CO_TRY(control::PullResult result, hinted(context, std::move(pulled), model));
+  CO_TRY(control::PullResult result,
+         hinted(context, std::move(pulled), model, WhenAbsent::kNothing));
   if (result.cached) {
     context.output.note("Using cached model: {}", format_size(result.size));
   } else {

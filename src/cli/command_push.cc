@@ -26,7 +26,8 @@ rt::Task<Result<int>> run(Context& context, Options& options) {
                                         context.program,
                                         registry_of(options.model, context.names)));
   }
-  CO_TRY(const control::PushResult result, hinted(context, std::move(pushed), options.model));
+  CO_TRY(const control::PushResult result,
+         hinted(context, std::move(pushed), options.model, WhenAbsent::kList));
   context.output.note("Model pushed successfully: {} of {} transferred",
                       format_size(result.transferred), format_size(result.size));
   context.output.print("{}\n", printable(pinned(result.reference, result.digest), 2048));

@@ -28,29 +28,27 @@ void print_removed(Output& output, const control::RemoveResult& result) {
     output.print("{}: {}\n", printable(one.kind), printable(one.what));
 }
 
-// Goes on after a failure; the first one decides the status.
+// Goes on after a failure; each is told, and the first one decides the status.
 rt::Task<Result<int>> remove(Context& context, Remove& options) {
   control::RemoveResult all;
-  std::optional<Error> first;
+  std::optional<Code> first;
   for (const std::string& model : options.models) {
-    auto removed = co_await context.services->models.remove(context.op, model, options.force);
+    const auto removed = co_await context.services->models.remove(context.op, model, options.force);
+    CO_TRY_OK(context.op.check());
     if (!removed) {
-      if (first) context.output.alert("berth: {}", printable(removed.error().message(), 4096));
-      if (!first) first = with_hints(context, std::move(removed.error()), model);
-      CO_TRY_OK(context.op.check());
+      context.output.alert("berth: {}", printable(removed.error().message(), 4096));
+      if (!first) first = removed.error().code();
       continue;
     }
     if (!options.format.is_json()) print_removed(context.output, *removed);
     all.removed.insert(all.removed.end(), removed->removed.begin(), removed->removed.end());
     all.freed += removed->freed;
   }
-  // To pull a model in order to remove it helps nobody.
-  if (first && first->code() == Code::kNotFound)
-    context.hints = {fmt::format("see what is here with: {} list", context.program)};
   if (options.format.is_json()) print_json(context.output, control::to_json(all));
   if (!all.removed.empty()) context.output.note("Freed {}", format_size(all.freed));
-  if (first) co_return std::unexpected(std::move(*first));
-  co_return 0;
+  if (first == Code::kNotFound)
+    context.output.note("see what is here with: {} list", context.program);
+  co_return first ? exit_status(*first) : kExitOk;
 }
 
 rt::Task<Result<int>> purge(Context& context, Purge& options) {

@@ -17,12 +17,14 @@ std::vector<Flag> with_format(Format& format, std::vector<Flag> flags) {
 
 void print_json(Output& output, const json::Value& value) { output.out.write(json::pretty(value)); }
 
-Error with_hints(Context& context, Error error, const std::string& model) {
+Error with_hints(Context& context, Error error, const std::string& model, WhenAbsent absent) {
   const auto hint = [&](std::string_view known, std::string text) {
     if (error.message().find(known) == std::string::npos) context.hints.push_back(std::move(text));
   };
-  if (error.code() == Code::kNotFound) {
+  if (error.code() == Code::kNotFound && absent == WhenAbsent::kPull) {
     hint("berth pull", fmt::format("pull it with: {} pull {}", context.program, model));
+  } else if (error.code() == Code::kNotFound && absent == WhenAbsent::kList) {
+    hint("berth list", fmt::format("see what is here with: {} list", context.program));
   } else if (error.code() == Code::kUnauthenticated) {
     hint("berth login", fmt::format("log in with: {} login {}", context.program,
                                     registry_of(model, context.names)));
@@ -32,9 +34,10 @@ Error with_hints(Context& context, Error error, const std::string& model) {
 
 rt::Task<Result<bool>> confirm(Context& context, std::string question, std::string flag) {
   if (!context.input.terminal()) {
-    co_return fail(Code::kInvalid,
-                   "{}: nobody can be asked, since standard input is not a terminal; give {}",
-                   question, flag);
+    co_return fail(
+        Code::kInvalid,
+        "nobody can be asked whether to go on, since standard input is not a terminal; give {}",
+        flag);
   }
   while (true) {
     context.output.err.write(question + " [y/N] ");

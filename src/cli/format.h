@@ -28,11 +28,17 @@ json::Array json_array(const Items& items, ToJson to_json) {
   return array;
 }
 
-// The error with a hint to pull or to log in, when that is what helps.
-Error with_hints(Context& context, Error error, const std::string& model);
+// What helps when a model is not found: pulling it, looking at what is here, or nothing (it was
+// being pulled).
+enum class WhenAbsent { kPull, kList, kNothing };
+// The error with a hint to pull, list or log in, unless the sentence says so already.
+Error with_hints(Context& context, Error error, const std::string& model,
+                 WhenAbsent absent = WhenAbsent::kPull);
 template <class T>
-Result<T> hinted(Context& context, Result<T> result, const std::string& model) {
-  if (!result) return std::unexpected(with_hints(context, std::move(result.error()), model));
+Result<T> hinted(Context& context, Result<T> result, const std::string& model,
+                 WhenAbsent absent = WhenAbsent::kPull) {
+  if (!result)
+    return std::unexpected(with_hints(context, std::move(result.error()), model, absent));
   return result;
 }
 

@@ -359,7 +359,7 @@ TEST(Background, AnotherProcessIsNeverTakenForTheServer) {
   [[maybe_unused]] const int made = std::system(fmt::format("mkdir -p {}", folder).c_str());
   // This test itself runs under that number, but is no "serve"; 1 is init; the rest is nonsense.
   for (const std::string& text : {std::to_string(::getpid()), std::string("1"), std::string("-5"),
-                                 std::string("x"), std::string("99999999999")}) {
+                                  std::string("x"), std::string("99999999999")}) {
     std::ofstream(folder + "/serve.pid") << text << "\n";
     const auto found = find_background(folder);
     ASSERT_TRUE(found);

@@ -210,6 +210,8 @@ Progress::Progress(Context& context, std::string verb, ProgressMode mode)
       mode_(mode),
       ticking_(context.op),
       scope_(context.loop) {
+  // Whoever reads JSON lines reads nothing else there.
+  if (mode_ == ProgressMode::kJson) output_.quiet = true;
   if (mode_ == ProgressMode::kBars) scope_.spawn(tick(ticking_, *this));
 }
 

@@ -247,7 +247,7 @@ TEST(Prompt, FilesAreIncludedByName) {
 
 TEST(Prompt, WhatIsNoFileStaysAsItIs) {
   for (const std::string& text : {"mail me@example.com", "@absent", "@", "ask @\"unclosed",
-                                 "/absent/cat.png", "a.png b", "it's @'x"}) {
+                                  "/absent/cat.png", "a.png b", "it's @'x"}) {
     const auto prompt = read_prompt(text);
     ASSERT_TRUE(prompt) << text;
     EXPECT_EQ(prompt->text, text);

@@ -24,6 +24,28 @@ const Flag* find_flag(const std::vector<Flag>& flags, std::string_view word) {
   return nullptr;
 }
 
+// An unknown flag before the command: its value, if it has one, must not be taken for a command.
+const std::string* unknown_flag_before(const std::vector<std::string>& words, std::size_t until,
+                                       const std::vector<Flag>& globals) {
+  for (std::size_t i = 0; i < until; ++i) {
+    const std::string name = words[i].substr(0, words[i].find('='));
+    if (name.starts_with("--") && find_flag(globals, name) == nullptr) return &words[i];
+    const Flag* flag = find_flag(globals, words[i]);
+    if (flag != nullptr && !flag->value.empty()) ++i;
+  }
+  return nullptr;
+}
+
+Mistake unknown_global(const std::string& word, const std::vector<Flag>& globals,
+                       const std::string& program) {
+  std::vector<std::string> known;
+  for (const Flag& flag : globals) known.push_back("--" + std::string(flag.name));
+  const std::string near = nearest(word.substr(0, word.find('=')), known);
+  return {fmt::format("unknown flag {} for {}", printable(word, 64), program),
+          near.empty() ? fmt::format("see its flags with: {} --help", program)
+                       : "did you mean: " + near};
+}
+
 bool is_flag(std::string_view word) { return word.size() > 1 && word.starts_with('-'); }
 
 // The index of the next word at or after `from` that is neither a flag nor a flag's value.
@@ -84,6 +106,10 @@ Parsed<Selection> select_command(const std::vector<Command>& table,
   while (!level->empty()) {
     at = next_plain(selection.words, at, globals, selection.command);
     if (at == selection.words.size()) break;
+    if (selection.command == nullptr) {
+      const std::string* unknown = unknown_flag_before(selection.words, at, globals);
+      if (unknown != nullptr) return std::unexpected(unknown_global(*unknown, globals, program));
+    }
     const Command* command = find_command(*level, selection.words[at]);
     if (command == nullptr) {
       // `configure show` is a child of a command that also takes a model itself.
