@@ -1,11 +1,14 @@
 // The binary: wires settings, the verbs of this process, the daemon and the command line together.
 #include <fmt/ranges.h>
 
+#include "base/error.h"
 #include "cli/cli.h"
 #include "client/client.h"
 #include "config/settings.h"
+#include "control/control.h"
 #include "daemon/daemon.h"
 #include "local/local.h"
+#include "rt/loop.h"
 
 namespace berth {
 namespace {
