@@ -217,6 +217,19 @@ TEST_F(Launching, TheRuntimeFolderGoesWithTheLaunch) {
   EXPECT_FALSE(files::exists(runtime));
 }
 
+TEST_F(Launching, WhatAKilledProcessLeftIsRemovedAndWhatIsUsedStays) {
+  put("run/e-dead00/.lock");
+  put("run/e-dead00/s.sock");
+  put("run/other/.lock");
+  const auto used = launch(tiny_request());
+  ASSERT_TRUE(used) << used.error().message();
+  EXPECT_FALSE(files::exists(folder + "/run/e-dead00"));
+  EXPECT_TRUE(files::exists(folder + "/run/other"));
+  const auto second = launch(tiny_request());
+  EXPECT_TRUE(files::exists(files::path(used->socket).parent_path()));
+  EXPECT_TRUE(files::exists(files::path(second->socket).parent_path()));
+}
+
 TEST_F(Launching, WithoutTheSandboxTheLoaderRunsItUnderTheFilter) {
   put("root/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2");
   LaunchRequest request = tiny_request();
@@ -504,6 +517,23 @@ TEST_F(RealSandbox, WritesOnlyToTmpAndItsFolder) {
   EXPECT_EQ(finished.output, "x");
   EXPECT_TRUE(files::exists(folder + "/rw/b"));
   EXPECT_FALSE(files::exists("/usr/c"));
+}
+rt::Task<Result<std::string>> output_of(rt::Loop& loop, rt::Op& op, process::Command command) {
+  CO_TRY(process::Child child, process::Child::start(loop, command));
+  CO_TRY_OK(co_await child.wait(op));
+  co_return child.output().text();
+}
+TEST_F(RealSandbox, ABinaryOfTheHostRunsWithTheHostsLibraries) {
+  put_program("build/bin/llama-server",
+              "#!/bin/sh\necho \"$0\" $(cat /models/model.gguf) $(ls / | grep -c home)\n");
+  put("blob", "weights");
+  LaunchRequest request = tiny_request();
+  request.files.model.host = folder + "/blob";
+  const auto found = find_llama({folder + "/build/bin", "", ""});
+  auto launched = make_launch(*found, {folder + "/run", "/usr/bin/bwrap", "/"}, request);
+  ASSERT_TRUE(launched) << launched.error().message();
+  EXPECT_EQ(loop.run(output_of(loop, op, launched->command)).value(),
+            "/engine/llama-server weights 0\n");
 }
 TEST_F(RealSandbox, CannotMakeNamespacesOfItsOwn) {
   EXPECT_NE(inside("unshare -Ur true").status.code, 0);

@@ -18,6 +18,7 @@ namespace {
 namespace files = std::filesystem;
 
 constexpr const char* kSocketName = "s.sock";
+constexpr const char* kLockName = ".lock";
 constexpr const char* kEngineInside = "/engine";
 constexpr std::uint64_t kMaxTasks = 4096;  // threads count
 
@@ -31,8 +32,10 @@ void add(std::vector<std::string>& arguments, std::initializer_list<std::string>
 
 // ---- the runtime folder ------------------------------------------------------------------------
 
+// Locked as long as it is used, so that what a killed process left is told from what another one
+// uses.
 struct RuntimeFolder {
-  explicit RuntimeFolder(std::string where) : path(std::move(where)) {}
+  RuntimeFolder(std::string where, fs::Lock held) : path(std::move(where)), lock(std::move(held)) {}
   RuntimeFolder(const RuntimeFolder&) = delete;
   RuntimeFolder& operator=(const RuntimeFolder&) = delete;
   ~RuntimeFolder() {
@@ -40,7 +43,25 @@ struct RuntimeFolder {
     files::remove_all(path, ignored);
   }
   std::string path;
+  fs::Lock lock;
 };
+
+Result<std::optional<fs::Lock>> lock_folder(const std::string& path) {
+  TRY(const fs::Dir dir, fs::Dir::open(path));
+  return fs::Lock::try_acquire(dir, kLockName, fs::Lock::Mode::kExclusive);
+}
+
+void remove_abandoned(const std::string& below) {
+  std::error_code ignored;
+  for (const auto& entry : files::directory_iterator(below, ignored)) {
+    const std::string path = entry.path().string();
+    if (!entry.path().filename().string().starts_with("e-")) continue;
+    // Without a lock file it is only just being made.
+    if (!files::exists(path + "/" + kLockName, ignored)) continue;
+    const auto lock = lock_folder(path);
+    if (lock && *lock) files::remove_all(path, ignored);
+  }
+}
 
 Result<std::shared_ptr<RuntimeFolder>> make_runtime_folder(const std::string& below) {
   std::string path = below + "/e-XXXXXX";
@@ -52,11 +73,14 @@ Result<std::shared_ptr<RuntimeFolder>> make_runtime_folder(const std::string& be
   }
   std::error_code failed;
   files::create_directories(below, failed);
+  remove_abandoned(below);
   if (!::mkdtemp(path.data())) {
     return fail_errno(errno,
                       fmt::format("cannot make a folder for the engine's socket in {}", below));
   }
-  return std::make_shared<RuntimeFolder>(path);
+  TRY(auto lock, lock_folder(path));
+  if (!lock) return fail(Code::kConflict, "the engine's folder {} is in use", path);
+  return std::make_shared<RuntimeFolder>(path, std::move(*lock));
 }
 
 // ---- the model's files -------------------------------------------------------------------------

@@ -163,7 +163,9 @@ struct Runner::Core : schedule::Effects, std::enable_shared_from_this<Core> {
     (void)co_await slot->run_out(core->engine);
     core->forget(key, slot);
     if (!slot->stopping) {
-      log::warning("{}: {}", slot->spec.display_name, slot->failure->message());
+      // The first line: the others are in the engine's own log.
+      const std::string& why = slot->failure->message();
+      log::warning("{}: {}", slot->spec.display_name, why.substr(0, why.find('\n')));
       core->tell([&](schedule::Scheduler& s) { s.died(now(), key, *slot->failure); });
     } else {
       core->tell([&](schedule::Scheduler& s) { s.stopped(now(), key); });

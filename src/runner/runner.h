@@ -95,7 +95,7 @@ struct Running {
   engine::Placement placement;
   std::uint64_t context_size = 0;
   int pid = 0;
-  std::uint64_t resident = 0;  // bytes
+  std::uint64_t resident = 0;              // bytes
   std::shared_ptr<http::Service> service;  // its API, once it is ready; keeps nothing loaded
 };
 

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "http/connection.h"
+#include "process/child.h"
 #include "runner/runner.h"
 
 namespace berth::runner {
