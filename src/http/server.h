@@ -5,8 +5,8 @@
 // request's body is a Reader that may be left unread. A body of unknown length goes out chunked,
 // each read of its Reader at once; a FileRange by sendfile. HEAD answers carry no body. A caller
 // that goes away cancels the Op of its request. A Service's failure becomes 504 (kTimeout), 502
-// (kUnavailable) or 500 in plain text. TLS is Asio's ssl::context over OpenSSL: here and nowhere
-// else in http (libcurl has its own).
+// (kUnavailable) or 500 in plain text. TLS is OpenSSL's, used directly
+// (tls.h says why not Asio's ssl::stream); libcurl has its own.
 #pragma once
 
 #include <chrono>

@@ -77,7 +77,7 @@ void Transfer::set_headers() {
   header_list_ = curl_slist_append(header_list_, "Expect:");
   for (const auto& [name, value] : request_.headers) {
     if (is_curls(name)) continue;
-    const std::string line = value.empty() ? name + ";" : name + ": " + value;
+    const std::string line = value.empty() ? name + ";" : fmt::format("{}: {}", name, value);
     header_list_ = curl_slist_append(header_list_, line.c_str());
   }
   curl_easy_setopt(easy_, CURLOPT_HTTPHEADER, header_list_);
