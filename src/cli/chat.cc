@@ -232,7 +232,10 @@ rt::Task<Result<int>> chat(Context& context, ChatSetup setup, LineSource& lines)
   MessageReader reader;
   while (!chat.leave) {
     CO_TRY(const Line line, co_await read_line(chat, lines, reader.open()));
-    if (line.kind == Line::Kind::kEnd) break;
+    if (line.kind == Line::Kind::kEnd) {
+      context.output.alert("");
+      break;
+    }
     if (line.kind == Line::Kind::kInterrupted) {
       reader.reset();
       context.output.alert("\nUse Ctrl + d or /bye to exit.");
