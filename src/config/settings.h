@@ -54,6 +54,7 @@ struct Settings {
     bool plain_http = false;                    // INSECURE_REGISTRY: every registry without TLS
     std::vector<std::string> plain_http_hosts;  // these without TLS
     std::vector<std::string> mirrors;           // URLs, for Docker Hub pulls only
+    std::vector<std::string> token_hosts;       // REGISTRY=HOST: also asked for its tokens
     std::string ca_file;                        // PEM, besides the system's
     std::uint64_t parallel = 4;                 // layers that move at once
   } registry;

@@ -228,6 +228,9 @@ void add_content(std::vector<Key>& keys) {
                      list(BERTH_MEMBER(registry.plain_http_hosts))));
   keys.push_back(key("registry.mirrors", {"MODEL_RUNNER_REGISTRY_MIRRORS"},
                      "mirrors of Docker Hub, as URLs", list(BERTH_MEMBER(registry.mirrors))));
+  keys.push_back(key("registry.token_hosts", {},
+                     "REGISTRY=HOST: a host besides its own that a registry's logins may go to",
+                     list(BERTH_MEMBER(registry.token_hosts))));
   keys.push_back(key("registry.ca_file", {}, "PEM file of further authorities for registries",
                      text(BERTH_MEMBER(registry.ca_file))));
   keys.push_back(key("registry.parallel", {}, "layers that move at once",

@@ -77,10 +77,7 @@ rt::Task<Status> Machine::login(rt::Op& op, control::LoginRequest request) {
   const std::string host = login_host(shared_, request.registry);
   remote::Credential credential{.user = request.user, .password = request.password};
   remote::FixedCredentials fixed(credential);
-  remote::RegistryOptions options;
-  options.send = remote::send_with(shared_.client);
-  options.credentials = &fixed;
-  options.insecure = shared_.settings.registry.plain_http;
+  remote::RegistryOptions options = registry_options(shared_.client, fixed, shared_.settings);
   CO_TRY(const remote::Registry registry, remote::Registry::open(shared_.loop, host, std::move(options)));
   CO_TRY(const auto accepted, co_await registry.check_login(op));
   (void)accepted;

@@ -12,17 +12,19 @@ http::ClientOptions client_options(const config::Settings& settings) {
   return options;
 }
 
+}  // namespace
+
 remote::RegistryOptions registry_options(http::Client& client, remote::Credentials& credentials,
                                          const config::Settings& settings) {
   remote::RegistryOptions options;
   options.send = remote::send_with(client);
   options.credentials = &credentials;
   options.insecure = settings.registry.plain_http;
+  options.plain_http_hosts = settings.registry.plain_http_hosts;
   options.mirrors = settings.registry.mirrors;
+  options.token_hosts = settings.registry.token_hosts;
   return options;
 }
-
-}  // namespace
 
 oci::ReferenceDefaults reference_defaults(const config::Settings& settings) {
   return {.registry = settings.registry.default_host, .organisation = settings.registry.organisation};

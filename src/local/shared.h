@@ -33,6 +33,8 @@ struct Shared {
 };
 
 oci::ReferenceDefaults reference_defaults(const config::Settings& settings);
+remote::RegistryOptions registry_options(http::Client& client, remote::Credentials& credentials,
+                                         const config::Settings& settings);
 
 // A reference that can be fetched or pushed. hf.co and friends are kUnsupported for now; a digest makes the tag
 // meaningless, so it is dropped ("pulls that digest and nothing else").

@@ -63,57 +63,21 @@ Status save(const std::string& path, const DockerConfig& config) {
   return folder.replace(place.name, config.text(), 0600);
 }
 
-Result<std::optional<Credential>> find_in(const std::string& path, const CredentialFiles& files,
-                                          const std::string& registry,
-                                          const std::string& repository) {
-  TRY(const DockerConfig config, load(path));
-  TRY(const auto helper_name, config.helper(registry));
-  if (helper_name) {
-    TRY(const CredentialHelper helper, CredentialHelper::find(*helper_name, files.helper_path));
-    TRY(auto found, helper.get(server_key(registry)));
-    if (found) return found;
-  }
-  return config.find(registry, repository);
-}
-
-Result<std::optional<Credential>> find_anywhere(const CredentialFiles& files,
-                                                const std::string& registry,
-                                                const std::string& repository) {
-  for (const std::string& path : files.read) {
-    TRY(auto found, find_in(path, files, registry, repository));
-    if (found) return found;
-  }
-  return std::nullopt;
-}
-
-Result<CredentialStore::Stored> store_now(const CredentialFiles& files, const std::string& registry,
-                                          const Credential& credential) {
-  TRY(DockerConfig config, load(files.write));
-  TRY(const auto helper_name, config.helper(registry));
-  if (!helper_name) {
-    config.set(registry, credential);
-    TRY_OK(save(files.write, config));
-    return CredentialStore::Stored{.kept = CredentialStore::Kept::kPlainFile, .where = files.write};
-  }
-  TRY(const CredentialHelper helper, CredentialHelper::find(*helper_name, files.helper_path));
-  TRY_OK(helper.store(server_key(registry), credential));
-  config.set_empty(registry);
-  TRY_OK(save(files.write, config));
-  return CredentialStore::Stored{.kept = CredentialStore::Kept::kHelper,
-                                 .where = "docker-credential-" + *helper_name};
-}
-
-Result<bool> erase_now(const CredentialFiles& files, const std::string& registry) {
-  TRY(DockerConfig config, load(files.write));
-  TRY(const auto helper_name, config.helper(registry));
-  bool erased = false;
-  if (helper_name) {
-    TRY(const CredentialHelper helper, CredentialHelper::find(*helper_name, files.helper_path));
-    TRY(erased, helper.erase(server_key(registry)));
-  }
-  if (!config.erase(registry)) return erased;
-  TRY_OK(save(files.write, config));
-  return true;
+// A config and the helper that it names for a registry.
+struct Loaded {
+  DockerConfig config;
+  std::optional<CredentialHelper> helper;
+  std::string helper_name;
+};
+Result<Loaded> load_for(const std::string& path, const std::string& registry,
+                        const std::string& helper_path) {
+  TRY(DockerConfig config, load(path));
+  TRY(const auto name, config.helper(registry));
+  Loaded loaded{
+      .config = std::move(config), .helper = std::nullopt, .helper_name = name.value_or("")};
+  if (!name) return loaded;
+  TRY(loaded.helper, CredentialHelper::find(*name, helper_path));
+  return loaded;
 }
 
 }  // namespace
@@ -140,20 +104,51 @@ CredentialFiles CredentialFiles::from_environment() {
 
 Task<Result<std::optional<Credential>>> CredentialStore::find(rt::Op& op, std::string registry,
                                                               std::string repository) {
-  CO_TRY_OK(op.check());
-  co_return co_await rt::blocking(loop_,
-                                  [&] { return find_anywhere(files_, registry, repository); });
+  for (const std::string& path : files_.read) {
+    CO_TRY_OK(op.check());
+    CO_TRY(const Loaded loaded, co_await rt::blocking(loop_, [&] {
+             return load_for(path, registry, files_.helper_path);
+           }));
+    if (loaded.helper) {
+      CO_TRY(auto kept, co_await loaded.helper->get(op, loop_, server_key(registry)));
+      if (kept) co_return kept;
+    }
+    CO_TRY(auto written, loaded.config.find(registry, repository));
+    if (written) co_return written;
+  }
+  co_return std::nullopt;
 }
 
 Task<Result<CredentialStore::Stored>> CredentialStore::store(rt::Op& op, std::string registry,
                                                              Credential credential) {
   CO_TRY_OK(op.check());
-  co_return co_await rt::blocking(loop_, [&] { return store_now(files_, registry, credential); });
+  CO_TRY(Loaded loaded, co_await rt::blocking(loop_, [&] {
+           return load_for(files_.write, registry, files_.helper_path);
+         }));
+  Stored stored{.kept = Kept::kPlainFile, .where = files_.write};
+  if (loaded.helper) {
+    CO_TRY_OK(co_await loaded.helper->store(op, loop_, server_key(registry), credential));
+    loaded.config.set_empty(registry);
+    stored = {.kept = Kept::kHelper, .where = "docker-credential-" + loaded.helper_name};
+  } else {
+    loaded.config.set(registry, credential);
+  }
+  CO_TRY_OK(co_await rt::blocking(loop_, [&] { return save(files_.write, loaded.config); }));
+  co_return stored;
 }
 
 Task<Result<bool>> CredentialStore::erase(rt::Op& op, std::string registry) {
   CO_TRY_OK(op.check());
-  co_return co_await rt::blocking(loop_, [&] { return erase_now(files_, registry); });
+  CO_TRY(Loaded loaded, co_await rt::blocking(loop_, [&] {
+           return load_for(files_.write, registry, files_.helper_path);
+         }));
+  bool erased = false;
+  if (loaded.helper) {
+    CO_TRY(erased, co_await loaded.helper->erase(op, loop_, server_key(registry)));
+  }
+  if (!loaded.config.erase(registry)) co_return erased;
+  CO_TRY_OK(co_await rt::blocking(loop_, [&] { return save(files_.write, loaded.config); }));
+  co_return true;
 }
 
 }  // namespace berth::remote

@@ -71,6 +71,7 @@ class CredentialsTest : public testing::Test {
   }
 
   rt::Loop loop_{1};
+  rt::Op op_{"test"};
   std::string folder_;
   CredentialFiles files_;
 };
@@ -139,8 +140,8 @@ TEST_F(CredentialsTest, AFailingHelperIsReported) {
   const auto failed = find("ghcr.io");
   ASSERT_FALSE(failed);
   EXPECT_EQ(failed.error().code(), Code::kUnavailable);
-  EXPECT_TRUE(
-      failed.error().message().contains("docker-credential-bad get failed with status 3: locked"));
+  EXPECT_TRUE(failed.error().message().contains(
+      "docker-credential-bad get failed with exit status 3: locked"));
   EXPECT_FALSE(failed.error().message().contains('\033'));
 }
 
@@ -172,19 +173,26 @@ TEST_F(CredentialsTest, AHelperThatPrintsNonsenseGivesNothingAway) {
 TEST_F(CredentialsTest, AHelperThatNeverEndsIsStopped) {
   install_helper("slow", "exec sleep 1000\n");
   const auto helper = CredentialHelper::find("slow", files_.helper_path, 50ms).value();
-  EXPECT_EQ(helper.get("x").error().code(), Code::kTimeout);
+  EXPECT_EQ(loop_.run(helper.get(op_, loop_, "x")).error().code(), Code::kTimeout);
 }
 
 TEST_F(CredentialsTest, AHelperThatClosesItsOutputAndLingersIsStopped) {
   install_helper("lingers", "exec >&- <&-; exec sleep 1000\n");
   const auto helper = CredentialHelper::find("lingers", files_.helper_path, 50ms).value();
-  EXPECT_EQ(helper.get("x").error().code(), Code::kTimeout);
+  EXPECT_EQ(loop_.run(helper.get(op_, loop_, "x")).error().code(), Code::kTimeout);
+}
+
+TEST_F(CredentialsTest, GivingUpEndsTheHelper) {
+  install_helper("prompts", "exec sleep 1000\n");
+  const auto helper = CredentialHelper::find("prompts", files_.helper_path).value();
+  op_.cancel();
+  EXPECT_EQ(loop_.run(helper.get(op_, loop_, "x")).error().code(), Code::kCancelled);
 }
 
 TEST_F(CredentialsTest, EndlessOutputIsRefused) {
   install_helper("loud", "exec cat /dev/zero\n");
   const auto helper = CredentialHelper::find("loud", files_.helper_path, 10s).value();
-  EXPECT_TRUE(helper.get("x").error().message().contains("too much"));
+  EXPECT_TRUE(loop_.run(helper.get(op_, loop_, "x")).error().message().contains("too much"));
 }
 
 TEST_F(CredentialsTest, AHelperThatDoesNotReadIsFine) {
@@ -192,7 +200,7 @@ TEST_F(CredentialsTest, AHelperThatDoesNotReadIsFine) {
   const auto helper = CredentialHelper::find("deaf", files_.helper_path, 10s).value();
   Credential credential;
   credential.password = Secret(std::string(500'000, 'x'));
-  EXPECT_TRUE(helper.store("x", credential));
+  EXPECT_TRUE(loop_.run(helper.store(op_, loop_, "x", credential)));
 }
 
 TEST_F(CredentialsTest, ABrokenConfigIsNamedNotOverwritten) {
