@@ -114,6 +114,10 @@ int Invocation::run(std::vector<std::string> args) {
       return finished(kExitOk);
     }
     words = strip_docker(words, globals_);
+    // The registry client and credential helpers (processes of their own) look there; no thread
+    // runs yet.
+    if (!globals_.docker_config.empty())
+      ::setenv("DOCKER_CONFIG", globals_.docker_config.c_str(), 1);
   }
   // The shells' question: its words are not for this program's own flags.
   if (!words.empty() && (words[0] == "__complete" || words[0] == "__completeNoDesc")) {

@@ -124,13 +124,21 @@ rt::Task<Status> wait_until_gone(Context& context, int pid) {
   co_return Status();
 }
 
+// Asked anew each time: what was connected before the server came does not know of it.
+rt::Task<Result<control::StatusReport>> ask_status(Context& context) {
+  CO_TRY(const auto backend, context.environment.connect(context.loop, context.globals));
+  auto report = co_await backend->services().system.status(context.op);
+  CO_TRY_OK(co_await backend->close(context.op));
+  co_return report;
+}
+
 // Up means that it answers.
 rt::Task<Result<control::StatusReport>> wait_until_up(Context& context, int pid,
                                                       std::string folder) {
   rt::Op waiting(context.op, std::chrono::steady_clock::now() + kStartBound);
   while (true) {
-    auto report = co_await context.services->system.status(context.op);
-    if (report && report->running) co_return std::move(*report);
+    auto report = co_await ask_status(context);
+    if (report && report->running) co_return report;
     if (!co_await rt::blocking(context.loop, [pid] { return background_runs(pid); })) {
       co_return fail(Code::kUnavailable, "the server ended at once; its log says why: {}",
                      background_log(folder));
@@ -170,9 +178,12 @@ rt::Task<Result<bool>> halt(Context& context) {
 }
 
 rt::Task<Result<int>> start(Context& context, Start& options) {
-  CO_TRY(const control::StatusReport report, co_await context.services->system.status(context.op));
-  if (report.running) {
-    context.output.print("Berth is running already at {}\n", printable(report.endpoint));
+  const auto report = co_await ask_status(context);
+  // One that cannot be reached is one to start.
+  if (!report && report.error().code() != Code::kUnavailable)
+    co_return std::unexpected(report.error());
+  if (report && report->running) {
+    context.output.print("Berth is running already at {}\n", printable(report->endpoint));
     co_return 0;
   }
   CO_TRY_OK(co_await launch(context, options));
@@ -227,11 +238,12 @@ std::vector<Flag> start_flags(Start& o) {
 template <class Options>
 Command runner(std::string_view name, std::string_view summary, std::string_view examples,
                std::vector<Flag> flags, std::shared_ptr<Options> options,
-               rt::Task<Result<int>> (*run)(Context&, Options&)) {
+               rt::Task<Result<int>> (*run)(Context&, Options&), Needs needs = Needs::kServices) {
   return {.name = name,
           .summary = summary,
           .examples = examples,
           .group = Group::kServer,
+          .needs = needs,
           .flags = std::move(flags),
           .run = bound(std::move(options), run)};
 }
@@ -267,7 +279,8 @@ Command uninstall_runner_command() {
 Command start_runner_command() {
   auto o = std::make_shared<Start>();
   return runner("start-runner", "Start a server in the background",
-                "berth start-runner\nberth start-runner --port 12434", start_flags(*o), o, start);
+                "berth start-runner\nberth start-runner --port 12434", start_flags(*o), o, start,
+                Needs::kLoop);
 }
 
 Command stop_runner_command() {
@@ -280,7 +293,7 @@ Command stop_runner_command() {
 Command restart_runner_command() {
   auto o = std::make_shared<Start>();
   return runner("restart-runner", "Stop the server in the background and start it anew",
-                "berth restart-runner --port 12434", start_flags(*o), o, restart);
+                "berth restart-runner --port 12434", start_flags(*o), o, restart, Needs::kLoop);
 }
 
 }  // namespace berth::cli
