@@ -80,12 +80,12 @@ TEST_F(Exposure, BeyondLoopbackNeedsTlsAndAToken) {
   EXPECT_TRUE(check("127.0.0.1:1", 0));
   EXPECT_TRUE(check("[::1]:1", 0));
   EXPECT_TRUE(check("unix:/x", 0));
-  EXPECT_EQ(check("0.0.0.0:1", 5).error().code(), Code::kDenied);
+  EXPECT_EQ(check("0.0.0.0:1", 5).error().code(), Code::kInvalid);
   EXPECT_NE(check("0.0.0.0:1", 5).error().message().find("there is no TLS"), std::string::npos);
   EXPECT_NE(check("https://0.0.0.0:1", 0).error().message().find("there is no token"),
             std::string::npos);
   EXPECT_TRUE(check("https://0.0.0.0:1", 1));
-  EXPECT_EQ(check("192.168.1.2:1", 1).error().code(), Code::kDenied);
+  EXPECT_EQ(check("192.168.1.2:1", 1).error().code(), Code::kInvalid);
 }
 
 TEST_F(Exposure, UnlessAProxyOrTheUserSaysSo) {

@@ -114,7 +114,7 @@ Status check_exposure(const std::vector<Listen>& listeners, const config::Settin
     if (listen.is_loopback() || server.insecure || !server.behind_proxy.empty()) continue;
     const bool tls = listen.kind == Listen::Kind::kHttps;
     if (tls && tokens > 0) continue;
-    return fail(Code::kDenied,
+    return fail(Code::kInvalid,
                 "{}:{} can be reached from other machines, so it needs TLS and a token, and there "
                 "is no {}; {}, or name "
                 "the proxies in front with --behind-proxy CIDR, or say --insecure",

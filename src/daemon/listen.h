@@ -28,7 +28,7 @@ Result<std::vector<Listen>> plan_listeners(const config::Settings& settings,
                                            const config::Paths& paths);
 
 // Beyond loopback a listener needs TLS and a token, or proxies that do both, or the user's word
-// that it is meant. kDenied says which of these is missing.
+// that it is meant. kInvalid says which of these is missing.
 Status check_exposure(const std::vector<Listen>& listeners, const config::Settings& settings,
                       std::size_t tokens);
 

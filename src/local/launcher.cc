@@ -146,11 +146,15 @@ rt::Task<Result<std::optional<control::Configuration>>> Launcher::stored(rt::Op&
   co_return std::nullopt;
 }
 
-rt::Task<Result<Launcher::Spec>> Launcher::prepare(rt::Op& op, Wanted wanted) {
+rt::Task<Result<runner::LoadSpec>> Launcher::prepare(rt::Op& op, Wanted wanted) {
   const std::string key = remember_key(wanted);
   const auto now = std::chrono::steady_clock::now();
   if (const auto at = remembered_.find(key); at != remembered_.end() && at->second.until > now) {
-    co_return at->second.spec;
+    if (auto guard = at->second.guard.lock()) {
+      runner::LoadSpec spec = at->second.spec;
+      spec.guard = std::move(guard);
+      co_return spec;
+    }
   }
   CO_TRY(const store::Found found, co_await find_model(shared_, op, wanted.model));
   const oci::Digest id = found.record.id;
@@ -186,27 +190,28 @@ rt::Task<Result<Launcher::Spec>> Launcher::prepare(rt::Op& op, Wanted wanted) {
   CO_TRY(const Need need, co_await rt::blocking(shared_.loop, [&] { return need_of(files, request); }));
   request.options.context_size = static_cast<std::int64_t>(need.context);
 
-  auto spec = std::make_shared<runner::LoadSpec>();
-  spec->key = fmt::format("{} {} {}", id.string(), engine::to_string(wanted.mode), engine::fingerprint(request.options));
-  spec->model_id = id.string();
-  spec->display_name = found.tag ? found.tag->familiar(shared_.defaults)
+  runner::LoadSpec spec;
+  spec.key = fmt::format("{} {} {}", id.string(), engine::to_string(wanted.mode), engine::fingerprint(request.options));
+  spec.model_id = id.string();
+  spec.display_name = found.tag ? found.tag->familiar(shared_.defaults)
                        : found.record.tags.empty() ? id.short_hex()
                                                    : found.record.tags.front().familiar(shared_.defaults);
-  spec->files = files;
-  spec->shape = need.shape;
-  spec->options = request.options;
-  spec->memory = need.bytes;
-  if (configuration) spec->keep_alive = configuration->keep_alive;
-  spec->guard = std::make_shared<store::Lease>(std::move(lease));
+  spec.files = files;
+  spec.shape = need.shape;
+  spec.options = request.options;
+  spec.memory = need.bytes;
+  if (configuration) spec.keep_alive = configuration->keep_alive;
+  const auto guard = std::make_shared<store::Lease>(std::move(lease));
   if (remembered_.size() >= kMaxRemembered) remembered_.clear();
-  remembered_.insert_or_assign(key, Remembered{spec, now + kRemember});
+  remembered_.insert_or_assign(key, Remembered{spec, guard, now + kRemember});
+  spec.guard = guard;
   co_return spec;
 }
 
 rt::Task<Result<Launcher::Granted>> Launcher::acquire(rt::Op& op, Wanted wanted) {
-  CO_TRY(const Spec spec, co_await prepare(op, std::move(wanted)));
-  CO_TRY(runner::Ticket ticket, co_await runner_.acquire(op, *spec));
-  co_return Granted{std::move(ticket), spec->model_id, spec->display_name};
+  CO_TRY(const runner::LoadSpec spec, co_await prepare(op, std::move(wanted)));
+  CO_TRY(runner::Ticket ticket, co_await runner_.acquire(op, spec));
+  co_return Granted{std::move(ticket), spec.model_id, spec.display_name};
 }
 
 rt::Task<Status> Launcher::configure(rt::Op& op, control::Configuration configuration) {

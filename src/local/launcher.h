@@ -39,13 +39,14 @@ class Launcher {
   rt::Task<Status> forget_configurations(rt::Op& op, std::vector<std::string> models);  // empty = all
 
  private:
-  using Spec = std::shared_ptr<const runner::LoadSpec>;
+  // Holds no lease: a model that no engine holds any more can be removed at once.
   struct Remembered {
-    Spec spec;
+    runner::LoadSpec spec;
+    std::weak_ptr<void> guard;
     rt::SteadyTime until;
   };
 
-  rt::Task<Result<Spec>> prepare(rt::Op& op, Wanted wanted);
+  rt::Task<Result<runner::LoadSpec>> prepare(rt::Op& op, Wanted wanted);
   rt::Task<Result<std::optional<control::Configuration>>> stored(rt::Op& op, std::string id, engine::Mode mode);
 
   Shared& shared_;

@@ -131,13 +131,17 @@ rt::Task<Result<std::vector<std::string>>> Transfers::name_imported(rt::Op& op, 
     shown.push_back(reference->string());
     tags.push_back(std::move(*reference));
   }
-  if (tags.empty()) {
-    // Untagged, as DMR's load leaves it: kept by its id until it is tagged or removed.
-    tags.push_back({.registry = shared_.defaults.registry, .repository = "imported", .tag = "", .digest = manifest.digest});
-    shown.push_back(loaded.manifest.digest.string());
+  if (!tags.empty()) {
+    CO_TRY_OK(co_await settle(op, loaded, std::move(tags)));
+    co_return shown;
   }
-  CO_TRY_OK(co_await settle(op, loaded, std::move(tags)));
-  co_return shown;
+  // Untagged, as DMR's load leaves it: kept by its id until it is tagged or removed. The store knows a model by a tag that it once
+  // had.
+  const oci::Reference once{.registry = shared_.defaults.registry, .repository = "imported", .tag = "", .digest = manifest.digest};
+  CO_TRY_OK(co_await settle(op, loaded, {once}));
+  CO_TRY_OK(co_await shared_.store->untag(op, once));
+  CO_TRY_OK(co_await shared_.store->write_index(op));
+  co_return std::vector<std::string>{loaded.manifest.digest.string()};
 }
 
 rt::Task<Result<std::vector<std::string>>> Transfers::import_tar(rt::Op& op, rt::Reader& tar, control::Events& events) {
