@@ -12,6 +12,8 @@ import pytest
 import berthlab
 
 ENGINE = berthlab.PARTS / "engine"
+# Without a system prompt this model, greedy, answers in French about the Marseillaise, in the bare engine as well.
+SYSTEM = "You are a helpful assistant."
 
 
 @pytest.fixture
@@ -46,7 +48,7 @@ def ask(model, text="x", **more):
 
 
 def test_a_real_model_knows_the_capital_of_france(user, smollm2):
-    answer = user.run("run", "--temp", "0", "--max-tokens", "48", smollm2, "What is the capital of France?")
+    answer = user.run("run", "--temp", "0", "--max-tokens", "48", "--system", SYSTEM, smollm2, "What is the capital of France?")
     assert "Paris" in answer.stdout
     assert user.run("ps", "--json").stdout.strip() == "[]"
 

@@ -31,7 +31,7 @@ def test_docker_model_does_the_main_job(docker, registry):
     docker("pull", reference)
     docker("tag", reference, "ai/smollm2:mine")
     assert "smollm2:mine" in docker("ls").stdout
-    assert "Paris" in docker("run", "--temp", "0", "--max-tokens", "48", "ai/smollm2:mine", "What is the capital of France?").stdout
+    assert "Paris" in docker("run", "--temp", "0", "--max-tokens", "48", "--system", "You are a helpful assistant.", "ai/smollm2:mine", "What is the capital of France?").stdout
 
 
 def test_its_metadata(docker):
