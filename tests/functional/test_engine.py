@@ -214,7 +214,7 @@ def test_beyond_loopback_needs_more(user):
 
 
 def test_tokens(user, tiny_model):
-    token = user.run("token", "create", "ci").stdout.strip().splitlines()[-1].split()[-1]
+    token = user.run("token", "create", "--name", "ci").stdout.strip().splitlines()[-1].split()[-1]
     daemon = berthlab.Daemon(user, "--require-token")
     try:
         assert daemon.request("GET", "/models")[0] == 401

@@ -19,7 +19,7 @@ def user(folder):
 
 @pytest.fixture
 def daemon(user):
-    running = berthlab.Daemon(user)
+    running = berthlab.Daemon(user, "--record-requests")
     yield running
     running.close()
 
@@ -63,7 +63,8 @@ def test_every_command(stock, user, daemon, registry, tiny, folder):
     assert "Models" in stock("df")
     stock("configure", "--context-size", "1024", reference)
     assert "1024" in stock("configure", "show", reference)
-    stock("requests")
+    assert "hello" in stock("requests")
+    stock("run", reference, "again")
     assert "Unloaded" in stock("unload", "--all")
     smaller = f"{registry.host}/ai/tiny:small"
     stock("package", "--from", reference, "--context-size", "256", smaller)
