@@ -22,6 +22,7 @@ class SocketsTest : public testing::Test {
     options.send = send_with(client_);
     options.credentials = &credentials_;
     options.retry.first_delay = std::chrono::milliseconds(1);
+    options.chunk_bytes = chunk_bytes_;
     return Registry::open(loop_, host_, options).value().repository(name).value();
   }
   Status run(Task<Status> work) { return loop_.run(serve_while(std::move(work))); }
@@ -37,6 +38,7 @@ class SocketsTest : public testing::Test {
                                  .identity_token = {},
                                  .registry_token = {}}};
   NotedProgress progress_;
+  std::uint64_t chunk_bytes_ = 16'000'000;
   std::string bytes_ = std::string(5'000'000, '\0');
   oci::Descriptor blob_;
 
@@ -92,8 +94,43 @@ TEST_F(SocketsTest, ChunksAfterARefusedPut) {
   registry_.largest_put = 2'000'000;
   const auto to = repository();
   const Status refused = run(there_and_back(op_, *to, *to, bytes_, manifest_of(blob_), progress_));
-  EXPECT_FALSE(refused) << "chunks of 16 MiB are larger than what it takes";
+  EXPECT_FALSE(refused) << "chunks of 16 MB are larger than what it takes";
   EXPECT_EQ(refused.error().code(), Code::kTooLarge) << refused.error().message();
+}
+
+// A source that hangs in its first reading, as a slow disk or another registry may.
+class HangsOnce : public content::Fetcher {
+ public:
+  explicit HangsOnce(std::string bytes) : bytes_(std::move(bytes)) {}
+  Task<Result<content::Source>> fetch(rt::Op& op, oci::Descriptor blob,
+                                      content::ByteRange range) override {
+    CO_TRY(content::Source source, co_await bytes_.fetch(op, blob, range));
+    if (++fetches_ == 1) source.reader = std::make_unique<Hanging>();
+    co_return source;
+  }
+
+ private:
+  struct Hanging : rt::Reader {
+    Task<Result<std::size_t>> read(rt::Op& op, MutableBytes) override {
+      CO_TRY_OK(co_await rt::sleep_for(op, std::chrono::hours(1)));
+      co_return 0;
+    }
+  };
+  content::BytesFetcher bytes_;
+  int fetches_ = 0;
+};
+Task<Status> put_from(rt::Op& op, content::Fetcher& from, Repository& to, oci::Descriptor blob,
+                      content::Progress& progress) {
+  co_return co_await to.put(op, blob, from, progress);
+}
+TEST_F(SocketsTest, AnEarlyRefusalIsHeardWhileTheSourceHangs) {
+  registry_.largest_put = 2'000'000;
+  chunk_bytes_ = 1'000'000;
+  const auto to = repository();
+  HangsOnce from(bytes_);
+  const Status done = run(put_from(op_, from, *to, blob_, progress_));
+  EXPECT_TRUE(done) << done.error().message();
+  EXPECT_TRUE(registry_.repos["ai/x"].blobs[blob_.digest.string()] == bytes_);
 }
 
 Task<Status> fetch_and_leave(rt::Op& op, Repository& from, oci::Descriptor blob) {
@@ -113,15 +150,11 @@ TEST_F(SocketsTest, ABodyThatIsLeftDoesNotHurtTheNext) {
   EXPECT_TRUE(done) << done.error().message();
 }
 
-Task<Status> from_registry_to_registry(rt::Op& op, Repository& from, Repository& to,
-                                       oci::Descriptor blob, content::Progress& progress) {
-  co_return co_await to.put(op, blob, from, progress);
-}
 TEST_F(SocketsTest, ABlobStreamsFromOneRepositoryIntoAnother) {
   registry_.add_blob("ai/base", bytes_);
   const auto from = repository("ai/base");
   const auto to = repository();
-  const Status done = run(from_registry_to_registry(op_, *from, *to, blob_, progress_));
+  const Status done = run(put_from(op_, *from, *to, blob_, progress_));
   EXPECT_TRUE(done) << done.error().message();
   EXPECT_TRUE(registry_.repos["ai/x"].blobs[blob_.digest.string()] == bytes_);
 }

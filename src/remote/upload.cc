@@ -126,9 +126,11 @@ Task<Result<Upload::Step>> Upload::whole(rt::Op& op, UploadSession session) {
 // What a failed request means for the upload: another session, or the end.
 Task<Result<Upload::Step>> Upload::failed(rt::Op& op, Result<Answer> outcome) {
   CO_TRY_OK(op.check());
-  if (body_.source_failure())
-    co_return std::unexpected(Error(*body_.source_failure()).with_context(settings_.doing));
   if (!outcome) {
+    // An answer that came early cancels the reading of the source, which is not the source's fault.
+    const auto& source = body_.source_failure();
+    if (source && source->code() != Code::kCancelled)
+      co_return std::unexpected(Error(*source).with_context(settings_.doing));
     failure_ = outcome.error();
     co_return Step::kAgain;
   }
