@@ -30,7 +30,7 @@ def test_quiet_pull_prints_only_the_digest_reference(berth, other, registry, tin
     reference = packaged(berth, registry, tiny)
     berth.run("push", reference)
     digest = sha256(registry.manifest("ai/tiny", "1"))
-    assert other.run("pull", "--quiet", reference).stdout.strip() == f"{registry.host}/ai/tiny@{digest}"
+    assert other.run("pull", "--quiet", reference).stdout.strip() == f"{reference}@{digest}"
 
 
 def test_pull_by_digest_takes_that_digest(berth, other, registry, tiny, folder):
@@ -46,7 +46,7 @@ def test_pull_by_digest_takes_that_digest(berth, other, registry, tiny, folder):
 
 
 def test_same_bytes_give_the_same_digest(berth, other, folder, tiny):
-    moved = folder / "elsewhere" / "renamed.gguf"
+    moved = folder / "elsewhere" / tiny.name
     moved.parent.mkdir()
     moved.write_bytes(tiny.read_bytes())
     moved.chmod(0o600)
@@ -181,7 +181,7 @@ def test_peers_pull_what_berth_pushed(berth, registry, tiny, folder):
     berth.run("push", reference)
     subprocess.run([berthlab.part("oras"), "pull", "--plain-http", "-o", folder / "oras", reference], check=True,
                    stdout=subprocess.DEVNULL)
-    assert (folder / "oras/model.gguf").read_bytes() == tiny.read_bytes()
+    assert (folder / "oras" / tiny.name).read_bytes() == tiny.read_bytes()
     subprocess.run([berthlab.part("skopeo"), "copy", "--src-tls-verify=false", f"docker://{reference}", f"oci:{folder}/skopeo:1"],
                    check=True, stdout=subprocess.DEVNULL)
     digest = sha256(registry.manifest("ai/tiny", "1"))
