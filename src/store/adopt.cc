@@ -3,8 +3,7 @@
 #include <unistd.h>
 
 #include "oci/media_types.h"
-#include "store/file_reader.h"
-#include "store/flow.h"
+#include "store/file_pass.h"
 #include "store/intake.h"
 
 namespace berth::store {
@@ -51,7 +50,7 @@ class Adopting {
     TRY(file_, root.create_new(data_name()));
     TRY(const bool cloned, file_.clone_from(source_));
     way_ = cloned ? Adopted::Way::kReflinked : Adopted::Way::kCopied;
-    if (cloned) return {};
+    if (cloned) return check_clone();
     TRY(const std::uint64_t room, root.free_bytes());
     if (before_.size > room) {
       return fail(Code::kExhausted,
@@ -59,6 +58,12 @@ class Adopting {
                   printable(path_), format_size(before_.size), root.path(), format_size(room));
     }
     return file_.allocate(before_.size);
+  }
+
+  // What was shared may be newer than what was looked at.
+  Status check_clone() {
+    TRY(before_, file_.info());
+    return {};
   }
 
   Status link() {
@@ -87,34 +92,21 @@ class Adopting {
   }
 
   Task<Result<oci::Digest>> read(rt::Op& op, content::Progress& progress) {
-    // A clone is read in place of the original: what was hashed is then what is kept, whatever
-    // happens to the other.
-    const bool copy = way_ == Adopted::Way::kCopied;
-    CO_TRY(fs::File reading,
-           co_await rt::blocking(desk_.loop(), [this, copy]() -> Result<fs::File> {
-             return copy ? fs::open_user_file(path_) : desk_.layout().root().open_read(data_name());
-           }));
-    CO_TRY_OK(check_same(reading, copy));
     oci::Descriptor shown{.size = before_.size};
     shown.annotations.emplace(oci::annotation::kTitle, base_name(path_));
     auto tell = [&progress, &shown](std::uint64_t at) {
       progress.on({.kind = content::Event::Kind::kBytes, .blob = shown, .current = at});
     };
     crypto::Hasher hasher(crypto::Algorithm::kSha256);
-    const auto reader = make_file_reader(desk_.loop(), std::move(reading), 0, before_.size);
-    CO_TRY(const std::uint64_t reached,
-           co_await flow(op, desk_.loop(), *reader, copy ? &file_ : nullptr, hasher,
-                         {.end = before_.size, .on_bytes = tell}));
-    if (reached != before_.size) co_return changed();
+    if (way_ == Adopted::Way::kCopied) {
+      CO_TRY_OK(
+          co_await copy_and_hash(op, desk_.loop(), source_, file_, before_.size, hasher, tell));
+    } else {
+      // A clone is read in place of the original: what was hashed is what is kept, whatever happens
+      // to the other.
+      CO_TRY_OK(co_await hash_file(op, desk_.loop(), file_, before_.size, hasher, tell));
+    }
     co_return oci::Digest::from_hash(crypto::Algorithm::kSha256, hasher.finish());
-  }
-
-  // The path may lead to another file by now.
-  Status check_same(const fs::File& reading, bool copy) {
-    if (!copy) return {};
-    TRY(const fs::FileInfo info, reading.info());
-    if (info.inode == before_.inode && info.device == before_.device) return {};
-    return changed();
   }
 
   // Blocking. A clone cannot have changed.
@@ -180,9 +172,7 @@ Task<Status> check_link(rt::Op& op, Desk& desk, oci::Digest digest) {
            return desk.layout().root().open_read(Layout::blob_name(digest));
          }));
   crypto::Hasher hasher(digest.algorithm());
-  const auto reader = make_file_reader(desk.loop(), std::move(file), 0, state.now.size);
-  CO_TRY(const std::uint64_t reached, co_await flow(op, desk.loop(), *reader, nullptr, hasher, {}));
-  (void)reached;
+  CO_TRY_OK(co_await hash_file(op, desk.loop(), file, state.now.size, hasher, {}));
   if (oci::Digest::from_hash(digest.algorithm(), hasher.finish()) != digest) {
     co_return link_changed(digest, *state.recorded);
   }

@@ -8,7 +8,7 @@
 namespace berth::store {
 namespace {
 
-constexpr std::size_t kPiece = 4 * 1024 * 1024;
+constexpr std::size_t kPiece = 1024 * 1024;
 
 struct Piece {
   std::unique_ptr<std::byte[]> memory = std::make_unique_for_overwrite<std::byte[]>(kPiece);

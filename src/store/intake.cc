@@ -3,7 +3,7 @@
 #include <sys/stat.h>
 
 #include "oci/media_types.h"
-#include "store/file_reader.h"
+#include "store/file_pass.h"
 #include "store/flow.h"
 
 namespace berth::store {
@@ -104,14 +104,7 @@ class Intake {
 
   Task<Status> hash_held(rt::Op& op, crypto::Hasher& hasher) {
     if (held_ == 0) co_return Status();
-    CO_TRY(fs::File again, co_await rt::blocking(desk_.loop(), [this] {
-             return desk_.layout().root().open_read(data_name());
-           }));
-    const auto reader = make_file_reader(desk_.loop(), std::move(again), 0, held_);
-    CO_TRY(const std::uint64_t reached,
-           co_await flow(op, desk_.loop(), *reader, nullptr, hasher, {}));
-    if (reached == held_) co_return Status();
-    co_return fail(Code::kIo, "{} shrank while it was read", file_.name());
+    co_return co_await hash_file(op, desk_.loop(), file_, held_, hasher, {});
   }
 
   Task<Status> receive_rest(rt::Op& op, content::Fetcher& from, content::Progress& progress,
