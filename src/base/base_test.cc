@@ -1,6 +1,5 @@
-#include <gtest/gtest.h>
-
 #include <cerrno>
+#include <gtest/gtest.h>
 #include <limits>
 
 #include "base/error.h"
@@ -69,14 +68,16 @@ TEST(Text, ParsesDurations) {
   EXPECT_EQ(parse_duration("1.5s"), 1500ms);
   EXPECT_EQ(parse_duration("-1"), -1ms);
   EXPECT_EQ(parse_duration("0"), 0ms);
-  for (const char* bad : {"", "5", "m", "5x", "1e9h", "- 1s"}) EXPECT_FALSE(parse_duration(bad)) << bad;
+  for (const char* bad : {"", "5", "m", "5x", "1e9h", "- 1s"})
+    EXPECT_FALSE(parse_duration(bad)) << bad;
 }
 
 TEST(Text, ParsesSizes) {
   EXPECT_EQ(parse_size("10MB"), 10'000'000u);
   EXPECT_EQ(parse_size("8 GiB"), 8ULL << 30);
   EXPECT_EQ(parse_size("42"), 42u);
-  for (const char* bad : {"", "MB", "-1", "1 XB", "99999999EB"}) EXPECT_FALSE(parse_size(bad)) << bad;
+  for (const char* bad : {"", "MB", "-1", "1 XB", "99999999EB"})
+    EXPECT_FALSE(parse_size(bad)) << bad;
 }
 
 TEST(Text, FormatsSizesWithThreeDigits) {
@@ -89,8 +90,10 @@ TEST(Text, FormatsSizesWithThreeDigits) {
 
 TEST(Text, TimesRoundTrip) {
   EXPECT_EQ(format_rfc3339(std::chrono::sys_seconds(0s)), "1970-01-01T00:00:00Z");
-  EXPECT_EQ(parse_rfc3339("2026-11-24T20:08:20Z").value(), parse_rfc3339("2026-11-24T21:08:20.123+01:00").value());
-  for (const char* bad : {"", "2026-13-01T00:00:00Z", "2026-11-24", "2026-11-24T20:08:20", "2026-11-24T20:08:20Zx"}) {
+  EXPECT_EQ(parse_rfc3339("2026-11-24T20:08:20Z").value(),
+            parse_rfc3339("2026-11-24T21:08:20.123+01:00").value());
+  for (const char* bad :
+       {"", "2026-13-01T00:00:00Z", "2026-11-24", "2026-11-24T20:08:20", "2026-11-24T20:08:20Zx"}) {
     EXPECT_FALSE(parse_rfc3339(bad)) << bad;
   }
 }
@@ -104,19 +107,24 @@ TEST(Text, AgoIsNeverInTheFuture) {
 
 TEST(Text, PrintableDisarmsTerminalEscapes) {
   EXPECT_EQ(printable("a\x1b[31mb\n"), "a\\x1b[31mb\\x0a");
-  EXPECT_EQ(printable("\xc2\x9b" "1m"), "\\x9b1m");
+  EXPECT_EQ(printable("\xc2\x9b"
+                      "1m"),
+            "\\x9b1m");
   EXPECT_EQ(printable("Grüße"), "Grüße");
   EXPECT_EQ(printable("abcdef", 3), "abc…");
 }
 
-TEST(Text, SplitKeepsEmptyParts) { EXPECT_EQ(split("a,,b", ','), (std::vector<std::string>{"a", "", "b"})); }
+TEST(Text, SplitKeepsEmptyParts) {
+  EXPECT_EQ(split("a,,b", ','), (std::vector<std::string>{"a", "", "b"}));
+}
 
 TEST(UniqueFd, MovesOwnership) {
   UniqueFd a(::dup(2));
   const int fd = a.get();
   UniqueFd b = std::move(a);
   EXPECT_EQ(b.get(), fd);
-  EXPECT_FALSE(a);  // NOLINT(bugprone-use-after-move): the moved-from state is the promise under test
+  EXPECT_FALSE(
+      a);  // NOLINT(bugprone-use-after-move): the moved-from state is the promise under test
 }
 
 }  // namespace

@@ -8,9 +8,10 @@ namespace berth {
 namespace {
 
 constexpr std::array<std::string_view, kCodeCount> kNames = {
-    "invalid",   "not_found",    "conflict",  "denied",      "unauthenticated", "digest_mismatch",
-    "corrupt",   "too_large",    "unavailable", "timeout",   "cancelled",       "exhausted",
-    "rate_limited", "bad_range", "not_allowed", "unsupported", "io",            "internal",
+    "invalid",         "not_found", "conflict",     "denied",      "unauthenticated",
+    "digest_mismatch", "corrupt",   "too_large",    "unavailable", "timeout",
+    "cancelled",       "exhausted", "rate_limited", "bad_range",   "not_allowed",
+    "unsupported",     "io",        "internal",
 };
 
 Code code_of_errno(int error) {
@@ -46,7 +47,8 @@ std::optional<Code> code_from_string(std::string_view name) {
 }
 
 std::unexpected<Error> fail_errno(int error, std::string_view doing) {
-  return std::unexpected(Error(code_of_errno(error), fmt::format("{}: {}", doing, std::strerror(error))));
+  return std::unexpected(
+      Error(code_of_errno(error), fmt::format("{}: {}", doing, std::strerror(error))));
 }
 
 }  // namespace berth

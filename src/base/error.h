@@ -1,14 +1,14 @@
 // The one error type of Berth: a closed code plus a sentence for the user.
 //
-// A message says what was attempted, on what, why it failed and what to do; context frames are added on the way
-// up, outermost first. Two tables elsewhere map the code to an exit status (cli) and an HTTP status (api).
-// Absence is not an error: a `find` returns an optional. Exceptions are for bugs.
+// A message says what was attempted, on what, why it failed and what to do; context frames are
+// added on the way up, outermost first. Two tables elsewhere map the code to an exit status (cli)
+// and an HTTP status (api). Absence is not an error: a `find` returns an optional. Exceptions are
+// for bugs.
 #pragma once
-
-#include <fmt/format.h>
 
 #include <chrono>
 #include <expected>
+#include <fmt/format.h>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -80,8 +80,8 @@ std::unexpected<Error> fail(Code code, fmt::format_string<Args...> format, Args&
   return std::unexpected(Error(code, fmt::format(format, std::forward<Args>(args)...)));
 }
 
-// kExhausted (ENOSPC, EDQUOT, EMFILE, ENFILE, ENOMEM), kDenied (EACCES, EPERM, EROFS), kNotFound (ENOENT), kConflict (EEXIST) or kIo
-// from an errno value: "<doing>: <strerror>".
+// kExhausted (ENOSPC, EDQUOT, EMFILE, ENFILE, ENOMEM), kDenied (EACCES, EPERM, EROFS), kNotFound
+// (ENOENT), kConflict (EEXIST) or kIo from an errno value: "<doing>: <strerror>".
 std::unexpected<Error> fail_errno(int error, std::string_view doing);
 
 // Gives a Result's error one more frame of context.
@@ -95,19 +95,22 @@ Result<T> in_context(Result<T> result, std::string_view doing) {
 
 #define BERTH_CONCAT_INNER(a, b) a##b
 #define BERTH_CONCAT(a, b) BERTH_CONCAT_INNER(a, b)
-#define BERTH_TRY_INNER(tmp, ret, decl, ...)                       \
-  auto tmp = (__VA_ARGS__);                                        \
-  if (!tmp) [[unlikely]] ret std::unexpected(std::move(tmp).error()); \
+#define BERTH_TRY_INNER(tmp, ret, decl, ...)     \
+  auto tmp = (__VA_ARGS__);                      \
+  if (!tmp) [[unlikely]]                         \
+    ret std::unexpected(std::move(tmp).error()); \
   decl = std::move(*tmp)
-#define BERTH_TRY_OK_INNER(tmp, ret, ...)                               \
-  do {                                                                  \
-    auto tmp = (__VA_ARGS__);                                           \
-    if (!tmp) [[unlikely]] ret std::unexpected(std::move(tmp).error()); \
+#define BERTH_TRY_OK_INNER(tmp, ret, ...)          \
+  do {                                             \
+    auto tmp = (__VA_ARGS__);                      \
+    if (!tmp) [[unlikely]]                         \
+      ret std::unexpected(std::move(tmp).error()); \
   } while (false)
 
-// TRY(auto x, expression): declares x from a Result or returns its error. CO_TRY is the same in a coroutine
-// (std::expected of libstdc++ 12 has no and_then). TRY_OK and CO_TRY_OK are for a Status.
+// TRY(auto x, expression): declares x from a Result or returns its error. CO_TRY is the same in a
+// coroutine (std::expected of libstdc++ 12 has no and_then). TRY_OK and CO_TRY_OK are for a Status.
 #define TRY(decl, ...) BERTH_TRY_INNER(BERTH_CONCAT(try_, __LINE__), return, decl, __VA_ARGS__)
-#define CO_TRY(decl, ...) BERTH_TRY_INNER(BERTH_CONCAT(try_, __LINE__), co_return, decl, __VA_ARGS__)
+#define CO_TRY(decl, ...) \
+  BERTH_TRY_INNER(BERTH_CONCAT(try_, __LINE__), co_return, decl, __VA_ARGS__)
 #define TRY_OK(...) BERTH_TRY_OK_INNER(BERTH_CONCAT(try_, __LINE__), return, __VA_ARGS__)
 #define CO_TRY_OK(...) BERTH_TRY_OK_INNER(BERTH_CONCAT(try_, __LINE__), co_return, __VA_ARGS__)

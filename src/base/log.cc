@@ -1,9 +1,8 @@
 #include "base/log.h"
 
+#include <atomic>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
-
-#include <atomic>
 
 namespace berth::log {
 namespace {
@@ -13,7 +12,8 @@ std::atomic<Format> g_format = Format::kHuman;
 
 spdlog::logger& logger() {
   static const std::shared_ptr<spdlog::logger> instance = [] {
-    auto made = std::make_shared<spdlog::logger>("berth", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
+    auto made = std::make_shared<spdlog::logger>(
+        "berth", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
     made->set_level(spdlog::level::trace);
     made->flush_on(spdlog::level::trace);
     made->set_pattern("%Y-%m-%dT%H:%M:%S.%e %^%l%$ %v");
@@ -55,8 +55,10 @@ std::string json_escape(std::string_view text) {
 void configure(Level level, Format format) {
   g_level = level;
   g_format = format;
-  logger().set_pattern(format == Format::kJson ? "{\"time\":\"%Y-%m-%dT%H:%M:%S.%e%z\",\"level\":\"%l\",\"message\":\"%v\"}"
-                                               : "%Y-%m-%dT%H:%M:%S.%e %^%l%$ %v");
+  logger().set_pattern(
+      format == Format::kJson
+          ? "{\"time\":\"%Y-%m-%dT%H:%M:%S.%e%z\",\"level\":\"%l\",\"message\":\"%v\"}"
+          : "%Y-%m-%dT%H:%M:%S.%e %^%l%$ %v");
 }
 
 bool enabled(Level level) { return level >= g_level.load(); }

@@ -1,9 +1,9 @@
-// The program's log: diagnostics for operators on stderr, one line each, human or JSON. It is not the user's output
-// (cli prints that). Thread-safe. Text from outside must go through printable(); secrets are a Secret and cannot be formatted.
+// The program's log: diagnostics for operators on stderr, one line each, human or JSON. It is not
+// the user's output (cli prints that). Thread-safe. Text from outside must go through printable();
+// secrets are a Secret and cannot be formatted.
 #pragma once
 
 #include <fmt/format.h>
-
 #include <string_view>
 
 namespace berth::log {
@@ -18,7 +18,8 @@ void write(Level level, std::string_view line);
 
 template <class... Args>
 void debug(fmt::format_string<Args...> format, Args&&... args) {
-  if (enabled(Level::kDebug)) write(Level::kDebug, fmt::format(format, std::forward<Args>(args)...));
+  if (enabled(Level::kDebug))
+    write(Level::kDebug, fmt::format(format, std::forward<Args>(args)...));
 }
 template <class... Args>
 void info(fmt::format_string<Args...> format, Args&&... args) {
@@ -26,11 +27,13 @@ void info(fmt::format_string<Args...> format, Args&&... args) {
 }
 template <class... Args>
 void warning(fmt::format_string<Args...> format, Args&&... args) {
-  if (enabled(Level::kWarning)) write(Level::kWarning, fmt::format(format, std::forward<Args>(args)...));
+  if (enabled(Level::kWarning))
+    write(Level::kWarning, fmt::format(format, std::forward<Args>(args)...));
 }
 template <class... Args>
 void error(fmt::format_string<Args...> format, Args&&... args) {
-  if (enabled(Level::kError)) write(Level::kError, fmt::format(format, std::forward<Args>(args)...));
+  if (enabled(Level::kError))
+    write(Level::kError, fmt::format(format, std::forward<Args>(args)...));
 }
 
 }  // namespace berth::log

@@ -1,11 +1,10 @@
 #include "base/text.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <fmt/format.h>
 
 namespace berth {
 namespace {
@@ -32,8 +31,8 @@ struct Unit {
 };
 
 // Longest names first, so that "ms" is not read as "m".
-constexpr std::array<Unit, 6> kDurationUnits = {{
-    {"ms", 1}, {"us", 0.001}, {"ns", 0.000001}, {"h", 3600e3}, {"m", 60e3}, {"s", 1e3}}};
+constexpr std::array<Unit, 6> kDurationUnits = {
+    {{"ms", 1}, {"us", 0.001}, {"ns", 0.000001}, {"h", 3600e3}, {"m", 60e3}, {"s", 1e3}}};
 
 constexpr std::array<Unit, 14> kSizeUnits = {{{"", 1},
                                               {"b", 1},
@@ -116,11 +115,13 @@ std::optional<std::vector<std::byte>> hex_decode(std::string_view text) {
 }
 
 bool is_lower_hex(std::string_view text) {
-  return std::ranges::all_of(text, [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
+  return std::ranges::all_of(
+      text, [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
 }
 
 std::string base64_encode(Bytes bytes) {
-  constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  constexpr std::string_view kAlphabet =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   std::string text;
   text.reserve((bytes.size() + 2) / 3 * 4);
   for (std::size_t i = 0; i < bytes.size(); i += 3) {
@@ -155,8 +156,12 @@ std::optional<std::string> base64_decode(std::string_view text) {
   return bytes;
 }
 
-std::optional<std::uint64_t> parse_u64(std::string_view text) { return parse_integer<std::uint64_t>(text); }
-std::optional<std::int64_t> parse_i64(std::string_view text) { return parse_integer<std::int64_t>(text); }
+std::optional<std::uint64_t> parse_u64(std::string_view text) {
+  return parse_integer<std::uint64_t>(text);
+}
+std::optional<std::int64_t> parse_i64(std::string_view text) {
+  return parse_integer<std::int64_t>(text);
+}
 
 std::optional<std::chrono::milliseconds> parse_duration(std::string_view text) {
   if (text == "0") return std::chrono::milliseconds(0);
@@ -248,7 +253,8 @@ std::optional<std::chrono::sys_seconds> parse_rfc3339(std::string_view text) {
   };
   const auto year = number(0, 4), month = number(5, 2), day = number(8, 2);
   const auto hour = number(11, 2), minute = number(14, 2), second = number(17, 2);
-  if (!year || !month || !day || !hour || !minute || !second || text.size() < 20) return std::nullopt;
+  if (!year || !month || !day || !hour || !minute || !second || text.size() < 20)
+    return std::nullopt;
   if (text[4] != '-' || text[7] != '-' || (text[10] != 'T' && text[10] != 't' && text[10] != ' ') ||
       text[13] != ':' || text[16] != ':') {
     return std::nullopt;
@@ -307,7 +313,8 @@ std::string printable(std::string_view text, std::size_t limit) {
     if (safe.size() >= limit) return safe + "…";
     const auto c = static_cast<unsigned char>(text[i]);
     // C1 controls arrive in UTF-8 as C2 80..C2 9F.
-    const bool c1 = c == 0xC2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xA0;
+    const bool c1 =
+        c == 0xC2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xA0;
     if (c < 0x20 || c == 0x7F) {
       safe += fmt::format("\\x{:02x}", c);
     } else if (c1) {

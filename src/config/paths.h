@@ -24,7 +24,9 @@ class Environment {
 
   // nullopt when unset or empty.
   std::optional<std::string> get(std::string_view name) const;
-  void set(std::string name, std::string value) { variables_.insert_or_assign(std::move(name), std::move(value)); }
+  void set(std::string name, std::string value) {
+    variables_.insert_or_assign(std::move(name), std::move(value));
+  }
 
  private:
   std::map<std::string, std::string> variables_;

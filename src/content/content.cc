@@ -25,7 +25,8 @@ class BytesReader : public rt::Reader {
 
 rt::Task<Result<Source>> BytesFetcher::fetch(rt::Op&, oci::Descriptor, ByteRange range) {
   if (range.offset > bytes_.size()) {
-    co_return fail(Code::kBadRange, "the range begins at {} of {} bytes", range.offset, bytes_.size());
+    co_return fail(Code::kBadRange, "the range begins at {} of {} bytes", range.offset,
+                   bytes_.size());
   }
   const std::uint64_t length = range.length.value_or(bytes_.size());
   Source source;
@@ -35,24 +36,28 @@ rt::Task<Result<Source>> BytesFetcher::fetch(rt::Op&, oci::Descriptor, ByteRange
   co_return source;
 }
 
-rt::Task<Result<std::string>> read_small(rt::Op& op, Fetcher& from, oci::Descriptor blob, std::uint64_t limit) {
+rt::Task<Result<std::string>> read_small(rt::Op& op, Fetcher& from, oci::Descriptor blob,
+                                         std::uint64_t limit) {
   if (blob.size > limit) {
-    co_return fail(Code::kTooLarge, "{} is {} bytes, more than the {} allowed for {}", blob.digest.string(), blob.size, limit,
-                   printable(blob.media_type, 80));
+    co_return fail(Code::kTooLarge, "{} is {} bytes, more than the {} allowed for {}",
+                   blob.digest.string(), blob.size, limit, printable(blob.media_type, 80));
   }
   CO_TRY(const Source source, co_await from.fetch(op, blob, {}));
   // One byte more than announced is asked for, so that a longer body is seen.
   std::string bytes(blob.size + 1, '\0');
   std::size_t have = 0;
   while (have < bytes.size()) {
-    CO_TRY(const std::size_t count,
-           co_await source.reader->read(op, std::as_writable_bytes(std::span(bytes)).subspan(have)));
+    CO_TRY(
+        const std::size_t count,
+        co_await source.reader->read(op, std::as_writable_bytes(std::span(bytes)).subspan(have)));
     if (count == 0) break;
     have += count;
   }
   bytes.resize(have);
-  if (have != blob.size || oci::Digest::of(as_bytes(bytes), blob.digest.algorithm()) != blob.digest) {
-    co_return fail(Code::kDigestMismatch, "what came for {} is not what its digest says ({} of {} bytes)",
+  if (have != blob.size ||
+      oci::Digest::of(as_bytes(bytes), blob.digest.algorithm()) != blob.digest) {
+    co_return fail(Code::kDigestMismatch,
+                   "what came for {} is not what its digest says ({} of {} bytes)",
                    blob.digest.string(), have, blob.size);
   }
   co_return bytes;

@@ -24,10 +24,12 @@ class Copy {
         limiter_(loop, options_.concurrency) {}
 
   rt::Task<Status> node(rt::Op& op, oci::Descriptor node, int depth) {
-    if (depth > kMaxDepth) co_return fail(Code::kInvalid, "{} nests indexes too deeply", node.digest.string());
+    if (depth > kMaxDepth)
+      co_return fail(Code::kInvalid, "{} nests indexes too deeply", node.digest.string());
     CO_TRY(const bool present, co_await to_.has(op, node));
     // What is already there is read there: a pull of what is held asks nothing of the registry.
-    CO_TRY(std::string bytes, co_await read_small(op, present ? static_cast<Fetcher&>(to_) : from_, node, kMaxManifest));
+    CO_TRY(std::string bytes, co_await read_small(op, present ? static_cast<Fetcher&>(to_) : from_,
+                                                  node, kMaxManifest));
     CO_TRY_OK(inspect(node, bytes));
     if (present && oci::media::is_manifest(node.media_type)) {
       // A manifest is only committed when its children are there, so the whole graph below is.
@@ -53,7 +55,8 @@ class Copy {
     scope.cancel_on_failure(op);
     for (const oci::Descriptor& child : below) {
       if (!seen_.insert(child.digest).second) continue;
-      const bool graph = oci::media::is_manifest(child.media_type) || oci::media::is_index(child.media_type);
+      const bool graph =
+          oci::media::is_manifest(child.media_type) || oci::media::is_index(child.media_type);
       if (graph && options_.select && !options_.select(child)) continue;
       scope.spawn(graph ? node(op, child, depth + 1) : blob(op, child));
     }
@@ -99,8 +102,8 @@ class Copy {
 
 }  // namespace
 
-rt::Task<Status> copy_graph(rt::Op& op, rt::Loop& loop, Fetcher& from, Storage& to, oci::Descriptor root,
-                            Progress& progress, CopyOptions options) {
+rt::Task<Status> copy_graph(rt::Op& op, rt::Loop& loop, Fetcher& from, Storage& to,
+                            oci::Descriptor root, Progress& progress, CopyOptions options) {
   Copy copy(loop, from, to, progress, std::move(options));
   co_return co_await copy.node(op, std::move(root), 0);
 }

@@ -1,7 +1,9 @@
-// Moves a graph of content between any two places: pull, push, mirror and export are this one function.
+// Moves a graph of content between any two places: pull, push, mirror and export are this one
+// function.
 //
-// Post-order: children before the manifest that names them, so whatever a manifest in the destination names is there.
-// What the destination already has is skipped with everything below it. Blobs wanted twice are moved once.
+// Post-order: children before the manifest that names them, so whatever a manifest in the
+// destination names is there. What the destination already has is skipped with everything below it.
+// Blobs wanted twice are moved once.
 #pragma once
 
 #include <functional>
@@ -15,13 +17,14 @@ struct CopyOptions {
   std::size_t concurrency = 4;  // blobs in flight
   // Repositories of the destination's registry that may already hold the blobs (Mounter).
   std::vector<std::string> mount_from = {};
-  // Called for each parsed manifest before anything below it moves; a failure stops the copy (policy, kind checks).
+  // Called for each parsed manifest before anything below it moves; a failure stops the copy
+  // (policy, kind checks).
   std::function<Status(const oci::Descriptor&, const oci::Manifest&)> inspect = {};
   // Of an index: which children to copy. All when empty.
   std::function<bool(const oci::Descriptor&)> select = {};
 };
 
-rt::Task<Status> copy_graph(rt::Op& op, rt::Loop& loop, Fetcher& from, Storage& to, oci::Descriptor root,
-                            Progress& progress, CopyOptions options);
+rt::Task<Status> copy_graph(rt::Op& op, rt::Loop& loop, Fetcher& from, Storage& to,
+                            oci::Descriptor root, Progress& progress, CopyOptions options);
 
 }  // namespace berth::content

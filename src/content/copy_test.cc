@@ -72,9 +72,10 @@ TEST_F(CopyTest, ALyingSourceLeavesNoManifest) {
 
 TEST_F(CopyTest, InspectionStopsBeforeABlobMoves) {
   const auto root = make_manifest(from_, {from_.add("weights", "w")});
-  const Status status = copy(root, {.inspect = [](const oci::Descriptor&, const oci::Manifest&) -> Status {
-    return fail(Code::kUnsupported, "not a model");
-  }});
+  const Status status =
+      copy(root, {.inspect = [](const oci::Descriptor&, const oci::Manifest&) -> Status {
+             return fail(Code::kUnsupported, "not a model");
+           }});
   EXPECT_EQ(status.error().message(), "not a model");
   EXPECT_TRUE(to_.blobs().empty());
 }
@@ -83,7 +84,8 @@ TEST_F(CopyTest, SelectChoosesChildrenOfAnIndex) {
   const auto a = make_manifest(from_, {from_.add("a", "w")});
   const auto b = make_manifest(from_, {from_.add("b", "w")});
   const auto root = make_index(from_, {a, b});
-  (void)copy(root, {.select = [&](const oci::Descriptor& child) { return child.digest == a.digest; }});
+  (void)copy(root,
+             {.select = [&](const oci::Descriptor& child) { return child.digest == a.digest; }});
   EXPECT_TRUE(to_.blobs().contains(a.digest));
   EXPECT_FALSE(to_.blobs().contains(b.digest));
 }

@@ -5,19 +5,23 @@ namespace berth::content {
 rt::Task<Result<Source>> MemoryTarget::fetch(rt::Op& op, oci::Descriptor blob, ByteRange range) {
   ++fetches;
   const auto at = blobs_.find(blob.digest);
-  if (at == blobs_.end()) co_return fail(Code::kNotFound, "no blob {} in memory", blob.digest.string());
+  if (at == blobs_.end())
+    co_return fail(Code::kNotFound, "no blob {} in memory", blob.digest.string());
   BytesFetcher bytes(at->second);
   co_return co_await bytes.fetch(op, std::move(blob), range);
 }
 
-rt::Task<Result<bool>> MemoryTarget::has(rt::Op&, oci::Descriptor blob) { co_return blobs_.contains(blob.digest); }
+rt::Task<Result<bool>> MemoryTarget::has(rt::Op&, oci::Descriptor blob) {
+  co_return blobs_.contains(blob.digest);
+}
 
 rt::Task<Status> MemoryTarget::put(rt::Op& op, oci::Descriptor blob, Fetcher& from, Progress&) {
   CO_TRY(std::string bytes, co_await read_small(op, from, blob, std::uint64_t{1} << 30));
   CO_TRY(const auto below, oci::children(bytes, blob.media_type));
   for (const oci::Descriptor& child : below) {
     if (!blobs_.contains(child.digest)) {
-      co_return fail(Code::kInvalid, "{} names {}, which is not here", blob.digest.string(), child.digest.string());
+      co_return fail(Code::kInvalid, "{} names {}, which is not here", blob.digest.string(),
+                     child.digest.string());
     }
   }
   blobs_[blob.digest] = std::move(bytes);
@@ -31,7 +35,8 @@ rt::Task<Result<oci::Descriptor>> MemoryTarget::resolve(rt::Op&, oci::Reference 
 }
 
 rt::Task<Status> MemoryTarget::tag(rt::Op&, oci::Descriptor manifest, oci::Reference reference) {
-  if (!blobs_.contains(manifest.digest)) co_return fail(Code::kNotFound, "no {}", manifest.digest.string());
+  if (!blobs_.contains(manifest.digest))
+    co_return fail(Code::kNotFound, "no {}", manifest.digest.string());
   tags_.insert_or_assign(reference.string(), std::move(manifest));
   co_return Status();
 }

@@ -12,7 +12,8 @@ class MemoryTarget : public Target {
  public:
   rt::Task<Result<Source>> fetch(rt::Op& op, oci::Descriptor blob, ByteRange range) override;
   rt::Task<Result<bool>> has(rt::Op& op, oci::Descriptor blob) override;
-  rt::Task<Status> put(rt::Op& op, oci::Descriptor blob, Fetcher& from, Progress& progress) override;
+  rt::Task<Status> put(rt::Op& op, oci::Descriptor blob, Fetcher& from,
+                       Progress& progress) override;
   rt::Task<Result<oci::Descriptor>> resolve(rt::Op& op, oci::Reference reference) override;
   rt::Task<Status> tag(rt::Op& op, oci::Descriptor manifest, oci::Reference reference) override;
 

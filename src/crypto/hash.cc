@@ -41,7 +41,8 @@ void Hasher::update(Bytes bytes) {
 std::vector<std::byte> Hasher::finish() {
   std::vector<std::byte> out(EVP_MAX_MD_SIZE);
   unsigned length = 0;
-  BERTH_ASSERT(EVP_DigestFinal_ex(state_->context, reinterpret_cast<unsigned char*>(out.data()), &length) == 1);
+  BERTH_ASSERT(EVP_DigestFinal_ex(state_->context, reinterpret_cast<unsigned char*>(out.data()),
+                                  &length) == 1);
   out.resize(length);
   return out;
 }
@@ -64,7 +65,8 @@ std::string hmac_sha256(std::string_view key, std::string_view message) {
 
 std::string random_hex(std::size_t count) {
   std::vector<std::byte> bytes(count);
-  BERTH_ASSERT(RAND_bytes(reinterpret_cast<unsigned char*>(bytes.data()), static_cast<int>(count)) == 1);
+  BERTH_ASSERT(
+      RAND_bytes(reinterpret_cast<unsigned char*>(bytes.data()), static_cast<int>(count)) == 1);
   return hex_encode(bytes);
 }
 

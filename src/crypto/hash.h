@@ -1,4 +1,5 @@
-// Streaming hashes, random bytes and constant-time comparison. The only module that includes OpenSSL's crypto headers.
+// Streaming hashes, random bytes and constant-time comparison. The only module that includes
+// OpenSSL's crypto headers.
 #pragma once
 
 #include <memory>

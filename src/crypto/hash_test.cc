@@ -11,7 +11,8 @@ TEST(Hash, Sha256OfTheEmptyJsonObject) {
 }
 
 TEST(Hash, Sha512OfAbcIsTheStandardsVector) {
-  EXPECT_TRUE(hash_hex(Algorithm::kSha512, as_bytes("abc")).starts_with("ddaf35a193617abacc417349ae204131"));
+  EXPECT_TRUE(hash_hex(Algorithm::kSha512, as_bytes("abc"))
+                  .starts_with("ddaf35a193617abacc417349ae204131"));
 }
 
 TEST(Hash, UpdatesAddUp) {

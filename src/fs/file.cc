@@ -1,18 +1,17 @@
 #include "fs/file.h"
 
+#include <algorithm>
+#include <cerrno>
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/openat2.h>
+#include <memory>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-#include <algorithm>
-#include <cerrno>
-#include <memory>
 
 namespace berth::fs {
 namespace {
@@ -32,11 +31,13 @@ FileInfo info_of(const struct stat& s) {
           .is_regular = S_ISREG(s.st_mode)};
 }
 
-std::string joined(const std::string& dir, std::string_view name) { return fmt::format("{}/{}", dir, name); }
+std::string joined(const std::string& dir, std::string_view name) {
+  return fmt::format("{}/{}", dir, name);
+}
 
 // Opens beneath `dir` only: no "..", no absolute path, no symlink anywhere on the way (Linux 5.6).
-Result<UniqueFd> open_beneath(int dir, const std::string& dir_path, std::string_view name, int flags, unsigned mode,
-                              std::string_view doing) {
+Result<UniqueFd> open_beneath(int dir, const std::string& dir_path, std::string_view name,
+                              int flags, unsigned mode, std::string_view doing) {
   const std::string text(name);
   struct open_how how = {};
   how.flags = static_cast<std::uint64_t>(flags | O_CLOEXEC);
@@ -46,7 +47,8 @@ Result<UniqueFd> open_beneath(int dir, const std::string& dir_path, std::string_
   do {
     fd = ::syscall(SYS_openat2, dir, text.c_str(), &how, sizeof(how));
   } while (fd < 0 && (errno == EINTR || errno == EAGAIN));
-  if (fd < 0) return fail_errno(errno, fmt::format("cannot {} {}", doing, joined(dir_path, printable(name))));
+  if (fd < 0)
+    return fail_errno(errno, fmt::format("cannot {} {}", doing, joined(dir_path, printable(name))));
   return UniqueFd(static_cast<int>(fd));
 }
 
@@ -66,15 +68,16 @@ Status make_dirs(const std::string& path, unsigned mode) {
 
 Result<FileInfo> File::info() const {
   struct stat s = {};
-  if (::fstat(fd_.get(), &s) != 0) return fail_errno(errno, fmt::format("cannot look at {}", name_));
+  if (::fstat(fd_.get(), &s) != 0)
+    return fail_errno(errno, fmt::format("cannot look at {}", name_));
   return info_of(s);
 }
 
 Result<std::size_t> File::read_at(std::uint64_t offset, MutableBytes into) const {
   std::size_t have = 0;
   while (have < into.size()) {
-    const ssize_t n =
-        ::pread(fd_.get(), into.data() + have, into.size() - have, static_cast<off_t>(offset + have));
+    const ssize_t n = ::pread(fd_.get(), into.data() + have, into.size() - have,
+                              static_cast<off_t>(offset + have));
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return fail_errno(errno, fmt::format("cannot read {}", name_));
     if (n == 0) break;
@@ -86,8 +89,8 @@ Result<std::size_t> File::read_at(std::uint64_t offset, MutableBytes into) const
 Status File::write_at(std::uint64_t offset, Bytes bytes) {
   std::size_t done = 0;
   while (done < bytes.size()) {
-    const ssize_t n =
-        ::pwrite(fd_.get(), bytes.data() + done, bytes.size() - done, static_cast<off_t>(offset + done));
+    const ssize_t n = ::pwrite(fd_.get(), bytes.data() + done, bytes.size() - done,
+                               static_cast<off_t>(offset + done));
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return fail_errno(errno, fmt::format("cannot write {}", name_));
     done += static_cast<std::size_t>(n);
@@ -103,18 +106,21 @@ Status File::truncate(std::uint64_t size) {
 }
 
 Status File::allocate(std::uint64_t size) {
-  if (size == 0 || ::fallocate(fd_.get(), FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(size)) == 0) return {};
+  if (size == 0 || ::fallocate(fd_.get(), FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(size)) == 0)
+    return {};
   if (errno == EOPNOTSUPP || errno == ENOSYS || errno == EINTR) return {};
   return fail_errno(errno, fmt::format("cannot reserve {} for {}", format_size(size), name_));
 }
 
 Status File::sync() {
-  if (::fdatasync(fd_.get()) != 0) return fail_errno(errno, fmt::format("cannot make {} durable", name_));
+  if (::fdatasync(fd_.get()) != 0)
+    return fail_errno(errno, fmt::format("cannot make {} durable", name_));
   return {};
 }
 
 void File::start_writeback(std::uint64_t offset, std::uint64_t length) {
-  (void)::sync_file_range(fd_.get(), static_cast<off_t>(offset), static_cast<off_t>(length), SYNC_FILE_RANGE_WRITE);
+  (void)::sync_file_range(fd_.get(), static_cast<off_t>(offset), static_cast<off_t>(length),
+                          SYNC_FILE_RANGE_WRITE);
 }
 
 Result<bool> File::clone_from(const File& from) {
@@ -146,7 +152,8 @@ Result<Dir> Dir::create(const std::string& path, unsigned mode) {
 }
 
 Result<Dir> Dir::subdir(std::string_view name) const {
-  TRY(UniqueFd fd, open_beneath(fd_.get(), path_, name, O_RDONLY | O_DIRECTORY, 0, "open the folder"));
+  TRY(UniqueFd fd,
+      open_beneath(fd_.get(), path_, name, O_RDONLY | O_DIRECTORY, 0, "open the folder"));
   return Dir(std::move(fd), joined(path_, name));
 }
 
@@ -187,7 +194,8 @@ Result<std::optional<FileInfo>> Dir::find(std::string_view name) const {
   if (!fd && fd.error().code() == Code::kNotFound) return std::nullopt;
   if (!fd) return std::unexpected(std::move(fd.error()));
   struct stat s = {};
-  if (::fstat(fd->get(), &s) != 0) return fail_errno(errno, fmt::format("cannot look at {}", joined(path_, name)));
+  if (::fstat(fd->get(), &s) != 0)
+    return fail_errno(errno, fmt::format("cannot look at {}", joined(path_, name)));
   return info_of(s);
 }
 
@@ -215,7 +223,8 @@ Status Dir::remove(std::string_view name) const {
 
 Status Dir::remove_dir(std::string_view name) const {
   TRY_OK(check_relative_path(name));
-  if (::unlinkat(fd_.get(), std::string(name).c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT) return {};
+  if (::unlinkat(fd_.get(), std::string(name).c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT)
+    return {};
   return fail_errno(errno, fmt::format("cannot remove the folder {}", joined(path_, name)));
 }
 
@@ -230,26 +239,31 @@ Status Dir::remove_tree(std::string_view name) const {
 Status Dir::rename(std::string_view from, std::string_view to) const {
   TRY_OK(check_relative_path(from));
   TRY_OK(check_relative_path(to));
-  if (::renameat(fd_.get(), std::string(from).c_str(), fd_.get(), std::string(to).c_str()) == 0) return {};
+  if (::renameat(fd_.get(), std::string(from).c_str(), fd_.get(), std::string(to).c_str()) == 0)
+    return {};
   return fail_errno(errno, fmt::format("cannot rename {} to {}", joined(path_, from), to));
 }
 
 Status Dir::link(std::string_view from, const Dir& to_dir, std::string_view to) const {
   TRY_OK(check_relative_path(from));
   TRY_OK(check_relative_path(to));
-  if (::linkat(fd_.get(), std::string(from).c_str(), to_dir.fd(), std::string(to).c_str(), 0) == 0) return {};
-  return fail_errno(errno, fmt::format("cannot link {} as {}", joined(path_, from), joined(to_dir.path(), to)));
+  if (::linkat(fd_.get(), std::string(from).c_str(), to_dir.fd(), std::string(to).c_str(), 0) == 0)
+    return {};
+  return fail_errno(
+      errno, fmt::format("cannot link {} as {}", joined(path_, from), joined(to_dir.path(), to)));
 }
 
 Status Dir::link_file(const File& file, std::string_view to) const {
   TRY_OK(check_relative_path(to));
   const std::string from = fmt::format("/proc/self/fd/{}", file.fd());
-  if (::linkat(AT_FDCWD, from.c_str(), fd_.get(), std::string(to).c_str(), AT_SYMLINK_FOLLOW) == 0) return {};
+  if (::linkat(AT_FDCWD, from.c_str(), fd_.get(), std::string(to).c_str(), AT_SYMLINK_FOLLOW) == 0)
+    return {};
   return fail_errno(errno, fmt::format("cannot link {} as {}", file.name(), joined(path_, to)));
 }
 
 Status Dir::sync() const {
-  if (::fsync(fd_.get()) != 0) return fail_errno(errno, fmt::format("cannot make {} durable", path_));
+  if (::fsync(fd_.get()) != 0)
+    return fail_errno(errno, fmt::format("cannot make {} durable", path_));
   return {};
 }
 
@@ -258,8 +272,8 @@ Result<std::string> Dir::read_small(std::string_view name, std::size_t limit) co
   TRY(const FileInfo info, file.info());
   if (!info.is_regular) return fail(Code::kInvalid, "{} is not a regular file", file.name());
   if (info.size > limit) {
-    return fail(Code::kTooLarge, "{} is {}, more than the {} allowed", file.name(), format_size(info.size),
-                format_size(limit));
+    return fail(Code::kTooLarge, "{} is {}, more than the {} allowed", file.name(),
+                format_size(info.size), format_size(limit));
   }
   std::string content(info.size, '\0');
   TRY(const std::size_t have, file.read_at(0, std::as_writable_bytes(std::span(content))));
@@ -283,7 +297,8 @@ Status Dir::replace(std::string_view name, std::string_view content, unsigned mo
 
 Result<std::uint64_t> Dir::free_bytes() const {
   struct statvfs s = {};
-  if (::fstatvfs(fd_.get(), &s) != 0) return fail_errno(errno, fmt::format("cannot look at the file system of {}", path_));
+  if (::fstatvfs(fd_.get(), &s) != 0)
+    return fail_errno(errno, fmt::format("cannot look at the file system of {}", path_));
   return static_cast<std::uint64_t>(s.f_bavail) * s.f_frsize;
 }
 
@@ -308,16 +323,19 @@ Result<Dir> open_user_dir(const std::string& path) { return Dir::open(path); }
 
 Status check_relative_path(std::string_view path) {
   if (path.empty() || path.size() > kMaxPath) {
-    return fail(Code::kInvalid, "\"{}\" is not a file name: it must have 1 to {} bytes", printable(path, 80), kMaxPath);
+    return fail(Code::kInvalid, "\"{}\" is not a file name: it must have 1 to {} bytes",
+                printable(path, 80), kMaxPath);
   }
   for (const unsigned char c : path) {
     if (c < 0x20 || c == 0x7F || c == '\\') {
-      return fail(Code::kInvalid, "the file name \"{}\" holds a control character or a backslash", printable(path, 120));
+      return fail(Code::kInvalid, "the file name \"{}\" holds a control character or a backslash",
+                  printable(path, 120));
     }
   }
   for (const std::string& part : split(path, '/')) {
     if (part.empty() || part == "." || part == ".." || part.size() > 255) {
-      return fail(Code::kInvalid, "the file name \"{}\" must be relative, without empty, \".\" or \"..\" parts",
+      return fail(Code::kInvalid,
+                  "the file name \"{}\" must be relative, without empty, \".\" or \"..\" parts",
                   printable(path, 120));
     }
   }

@@ -1,16 +1,17 @@
-// Files and directories as objects. Blocking: call from the pool (or before the loop runs). Not thread-safe unless said.
+// Files and directories as objects. Blocking: call from the pool (or before the loop runs). Not
+// thread-safe unless said.
 //
-// Every path below a Dir is relative and cannot leave it (openat2 RESOLVE_BENEATH, no symlinks followed); failures are
-// kIo, kNotFound, kDenied, kExhausted by errno, with the path in the sentence.
+// Every path below a Dir is relative and cannot leave it (openat2 RESOLVE_BENEATH, no symlinks
+// followed); failures are kIo, kNotFound, kDenied, kExhausted by errno, with the path in the
+// sentence.
 #pragma once
-
-#include <sys/stat.h>
 
 #include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <sys/stat.h>
 #include <vector>
 
 #include "base/error.h"
@@ -45,12 +46,15 @@ class File {
   const std::string& name() const { return name_; }
 
   Result<FileInfo> info() const;
-  Result<std::size_t> read_at(std::uint64_t offset, MutableBytes into) const;  // short only at the end
+  Result<std::size_t> read_at(std::uint64_t offset,
+                              MutableBytes into) const;  // short only at the end
   Status write_at(std::uint64_t offset, Bytes bytes);
   Status truncate(std::uint64_t size);
-  Status allocate(std::uint64_t size);  // reserves disk space; kExhausted early instead of late; no-op where unsupported
-  Status sync();                        // fdatasync; after a failure the file must be given up, never synced again
-  void start_writeback(std::uint64_t offset, std::uint64_t length);  // hint, so that sync() is short
+  Status allocate(std::uint64_t size);  // reserves disk space; kExhausted early instead of late;
+                                        // no-op where unsupported
+  Status sync();  // fdatasync; after a failure the file must be given up, never synced again
+  void start_writeback(std::uint64_t offset,
+                       std::uint64_t length);  // hint, so that sync() is short
   // Shares `from`'s blocks (FICLONE). False where the file system cannot.
   Result<bool> clone_from(const File& from);
 
@@ -63,28 +67,33 @@ class File {
 class Dir {
  public:
   static Result<Dir> open(const std::string& path);
-  static Result<Dir> create(const std::string& path, unsigned mode = 0700);  // with parents; existing is fine
+  static Result<Dir> create(const std::string& path,
+                            unsigned mode = 0700);  // with parents; existing is fine
 
   const std::string& path() const { return path_; }
   int fd() const { return fd_.get(); }
 
   Result<Dir> subdir(std::string_view name) const;
-  Result<Dir> make_subdir(std::string_view name, unsigned mode = 0700) const;  // with parents; existing is fine
+  Result<Dir> make_subdir(std::string_view name,
+                          unsigned mode = 0700) const;  // with parents; existing is fine
   Result<File> open_read(std::string_view name) const;
-  Result<File> open_write(std::string_view name) const;                        // existing, read and write
-  Result<File> create_new(std::string_view name, unsigned mode = 0600) const;  // kConflict when it exists
+  Result<File> open_write(std::string_view name) const;  // existing, read and write
+  Result<File> create_new(std::string_view name,
+                          unsigned mode = 0600) const;  // kConflict when it exists
   Result<File> open_or_create(std::string_view name, unsigned mode = 0600) const;
   Result<std::optional<FileInfo>> find(std::string_view name) const;  // nullopt when absent
-  Result<std::vector<std::string>> list() const;                      // sorted names, without . and ..
-  Status remove(std::string_view name) const;                         // a file; absent is success
-  Status remove_dir(std::string_view name) const;                     // an empty directory; absent is success
-  Status remove_tree(std::string_view name) const;                    // a file or directory with all below
-  Status rename(std::string_view from, std::string_view to) const;    // replaces
+  Result<std::vector<std::string>> list() const;    // sorted names, without . and ..
+  Status remove(std::string_view name) const;       // a file; absent is success
+  Status remove_dir(std::string_view name) const;   // an empty directory; absent is success
+  Status remove_tree(std::string_view name) const;  // a file or directory with all below
+  Status rename(std::string_view from, std::string_view to) const;  // replaces
   // Gives the file a second name; kConflict when `to` exists.
   Status link(std::string_view from, const Dir& to_dir, std::string_view to) const;
-  Status link_file(const File& file, std::string_view to) const;      // from an open file (AT_EMPTY_PATH or /proc)
-  Status sync() const;                                                // makes names durable
-  Result<std::string> read_small(std::string_view name, std::size_t limit) const;  // kTooLarge over limit
+  Status link_file(const File& file,
+                   std::string_view to) const;  // from an open file (AT_EMPTY_PATH or /proc)
+  Status sync() const;                          // makes names durable
+  Result<std::string> read_small(std::string_view name,
+                                 std::size_t limit) const;  // kTooLarge over limit
   // Old content or new, never half: temp file, fsync, rename, fsync of the directory.
   Status replace(std::string_view name, std::string_view content, unsigned mode = 0600) const;
   Result<std::uint64_t> free_bytes() const;  // available to this user
@@ -95,12 +104,13 @@ class Dir {
   std::string path_;
 };
 
-// An advisory lock on a file (flock on an open file description): held by this object, released when it goes or the
-// process dies, visible to other processes and to other Locks of this one.
+// An advisory lock on a file (flock on an open file description): held by this object, released
+// when it goes or the process dies, visible to other processes and to other Locks of this one.
 class Lock {
  public:
   enum class Mode { kShared, kExclusive };
-  // nullopt when another holds it. Creates the file. Never blocks: a wait is a timer and another try.
+  // nullopt when another holds it. Creates the file. Never blocks: a wait is a timer and another
+  // try.
   static Result<std::optional<Lock>> try_acquire(const Dir& dir, std::string_view name, Mode mode);
 
  private:
@@ -108,12 +118,13 @@ class Lock {
   File file_;
 };
 
-// A user's own path, opened for reading: a regular file (kInvalid for others), relative to the working directory.
+// A user's own path, opened for reading: a regular file (kInvalid for others), relative to the
+// working directory.
 Result<File> open_user_file(const std::string& path);
 // A user's own path, opened as a directory.
 Result<Dir> open_user_dir(const std::string& path);
-// Names without "..", empty or over-long parts, control characters or backslashes; at most `kMaxPath` bytes. What an
-// artifact's file name must be before it is joined to anything.
+// Names without "..", empty or over-long parts, control characters or backslashes; at most
+// `kMaxPath` bytes. What an artifact's file name must be before it is joined to anything.
 Status check_relative_path(std::string_view path);
 inline constexpr std::size_t kMaxPath = 1024;
 

@@ -118,12 +118,14 @@ TEST_F(FileTest, UserFilesMustBeRegular) {
 }
 
 TEST(RelativePath, OnlyPlainNames) {
-  for (const char* good : {"a", "a/b.gguf", "text_encoder/model-00001-of-00002.safetensors", "...x", "ü"}) {
+  for (const char* good :
+       {"a", "a/b.gguf", "text_encoder/model-00001-of-00002.safetensors", "...x", "ü"}) {
     EXPECT_TRUE(check_relative_path(good)) << good;
   }
-  for (const std::string& bad : {std::string(), std::string("/a"), std::string("a//b"), std::string("../a"),
-                                 std::string("a/.."), std::string("."), std::string("a\nb"), std::string("a\\b"),
-                                 std::string("a\0b", 3), std::string(300, 'a'), std::string("a/")}) {
+  for (const std::string& bad :
+       {std::string(), std::string("/a"), std::string("a//b"), std::string("../a"),
+        std::string("a/.."), std::string("."), std::string("a\nb"), std::string("a\\b"),
+        std::string("a\0b", 3), std::string(300, 'a'), std::string("a/")}) {
     EXPECT_FALSE(check_relative_path(bad)) << bad;
   }
 }

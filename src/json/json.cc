@@ -1,9 +1,10 @@
 #include "json/json.h"
 
+#include <set>
+
 #include <boost/json/basic_parser_impl.hpp>
 #include <boost/json/serialize.hpp>
 #include <boost/json/value_stack.hpp>
-#include <set>
 
 #include "base/text.h"
 
@@ -121,8 +122,8 @@ void write_pretty(std::string& out, const Value& value, std::size_t indent) {
 
 Result<Value> parse(std::string_view text, std::string_view what, Limits limits) {
   if (text.size() > limits.bytes) {
-    return fail(Code::kTooLarge, "{} has {} bytes of JSON, more than the {} allowed", what, text.size(),
-                limits.bytes);
+    return fail(Code::kTooLarge, "{} has {} bytes of JSON, more than the {} allowed", what,
+                text.size(), limits.bytes);
   }
   bj::parse_options options;
   options.max_depth = limits.depth;
@@ -138,7 +139,8 @@ Result<Value> parse(std::string_view text, std::string_view what, Limits limits)
   if (error == bj::error::too_deep) {
     return fail(Code::kTooLarge, "{} nests deeper than {} levels", what, limits.depth);
   }
-  if (error) return fail(Code::kInvalid, "{} is not valid JSON: {} at byte {}", what, error.message(), used);
+  if (error)
+    return fail(Code::kInvalid, "{} is not valid JSON: {} at byte {}", what, error.message(), used);
   return parser.handler().stack.release();
 }
 

@@ -1,14 +1,17 @@
-// Bounded, strict JSON: size and depth limits, duplicate keys and invalid UTF-8 refused; views that name the path of a fault.
+// Bounded, strict JSON: size and depth limits, duplicate keys and invalid UTF-8 refused; views that
+// name the path of a fault.
 //
-// Pure and thread-safe. Failure: kInvalid (malformed), kTooLarge (over a limit). Source: RFC 8259, I-JSON (RFC 7493).
+// Pure and thread-safe. Failure: kInvalid (malformed), kTooLarge (over a limit). Source: RFC 8259,
+// I-JSON (RFC 7493).
 #pragma once
 
-#include <boost/json/value.hpp>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include <boost/json/value.hpp>
 
 #include "base/error.h"
 
@@ -32,7 +35,8 @@ std::string pretty(const Value& value);     // two spaces, final newline
 // A read-only place in a document. Holds a pointer into the Value, which must outlive it.
 //
 //   View manifest(value, "manifest");
-//   TRY(const std::string type, manifest.string("mediaType"));   // "manifest.mediaType: expected a string"
+//   TRY(const std::string type, manifest.string("mediaType"));   // "manifest.mediaType: expected a
+//   string"
 class View {
  public:
   View(const Value& value, std::string path) : value_(&value), path_(std::move(path)) {}
@@ -49,11 +53,13 @@ class View {
   Result<std::vector<View>> array() const;
   Result<std::vector<std::pair<std::string, View>>> object() const;
 
-  // A member of an object: at() fails with kInvalid when absent; find() is nullopt when absent or null.
+  // A member of an object: at() fails with kInvalid when absent; find() is nullopt when absent or
+  // null.
   Result<View> at(std::string_view key) const;
   std::optional<View> find(std::string_view key) const;
 
-  // Members by type; the *_or forms take the default when absent or null, and still fail on a wrong type.
+  // Members by type; the *_or forms take the default when absent or null, and still fail on a wrong
+  // type.
   Result<std::string> string(std::string_view key) const;
   Result<std::uint64_t> u64(std::string_view key) const;
   Result<std::string> string_or(std::string_view key, std::string_view otherwise) const;

@@ -11,7 +11,8 @@ Code code_of(std::string_view text, Limits limits = {}) {
 }
 
 TEST(Json, KeepsTheOrderOfKeys) {
-  EXPECT_EQ(serialize(parse(R"({"b":1,"a":[true,null,"x"]})", "d").value()), R"({"b":1,"a":[true,null,"x"]})");
+  EXPECT_EQ(serialize(parse(R"({"b":1,"a":[true,null,"x"]})", "d").value()),
+            R"({"b":1,"a":[true,null,"x"]})");
 }
 
 TEST(Json, RefusesDuplicateKeysAtAnyDepth) {
@@ -21,7 +22,8 @@ TEST(Json, RefusesDuplicateKeysAtAnyDepth) {
 }
 
 TEST(Json, RefusesWhatIsNotJson) {
-  for (const char* bad : {"", "{", "{} x", "{'a':1}", "[1,]", "nul", "\"\xff\"", "{\"a\":NaN}", "/*c*/{}"}) {
+  for (const char* bad :
+       {"", "{", "{} x", "{'a':1}", "[1,]", "nul", "\"\xff\"", "{\"a\":NaN}", "/*c*/{}"}) {
     EXPECT_EQ(code_of(bad), Code::kInvalid) << bad;
   }
 }

@@ -1,7 +1,7 @@
 // One streamed answer from an engine that speaks OpenAI's chat completions.
 //
-// Loop thread. Failures: kInvalid (the engine refused the request), kUnavailable (it died in the middle), kCancelled: the engine
-// stops generating when the connection closes.
+// Loop thread. Failures: kInvalid (the engine refused the request), kUnavailable (it died in the
+// middle), kCancelled: the engine stops generating when the connection closes.
 #pragma once
 
 #include "control/records.h"
@@ -11,10 +11,8 @@
 
 namespace berth::local {
 
-rt::Task<Result<control::ChatStats>> stream_chat(rt::Op& op, http::Service& engine, control::ChatRequest request,
+rt::Task<Result<control::ChatStats>> stream_chat(rt::Op& op, http::Service& engine,
+                                                 control::ChatRequest request,
                                                  control::ChatSink& sink);
-
-// The body of POST /v1/chat/completions.
-Result<std::string> chat_body(const control::ChatRequest& request);
 
 }  // namespace berth::local

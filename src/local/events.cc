@@ -52,7 +52,8 @@ void EventBridge::on(const content::Event& event) {
   out.layer = event.blob.digest.string();
   const auto name = names_.find(event.blob.digest);
   if (name != names_.end()) out.name = name->second;
-  out.current = event.kind == Kind::kExists || event.kind == Kind::kMounted ? event.blob.size : event.current;
+  out.current =
+      event.kind == Kind::kExists || event.kind == Kind::kMounted ? event.blob.size : event.current;
   out.size = event.blob.size;
   events_.on(out);
 }

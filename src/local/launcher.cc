@@ -18,7 +18,8 @@ std::string configuration_key(const std::string& id, std::string_view mode) {
 }
 
 std::string remember_key(const Launcher::Wanted& wanted) {
-  return fmt::format("{} {} {}", wanted.model, engine::to_string(wanted.mode), wanted.context_size.value_or(0));
+  return fmt::format("{} {} {}", wanted.model, engine::to_string(wanted.mode),
+                     wanted.context_size.value_or(0));
 }
 
 engine::ModelFiles engine_files(const model::Bundle& bundle) {
@@ -102,7 +103,8 @@ Result<Need> need_of(const engine::ModelFiles& files, NeedRequest request) {
   return need;
 }
 
-// The paths of a model's blobs, collected beforehand: make_bundle asks on the pool, the store answers on the loop.
+// The paths of a model's blobs, collected beforehand: make_bundle asks on the pool, the store
+// answers on the loop.
 using Paths = std::map<oci::Digest, std::string>;
 
 rt::Task<Result<Paths>> blob_paths(Shared& shared, rt::Op& op, const model::Model& model) {
@@ -113,7 +115,8 @@ rt::Task<Result<Paths>> blob_paths(Shared& shared, rt::Op& op, const model::Mode
   co_return paths;
 }
 
-Result<model::Bundle> bundle_of(const model::Model& model, const Paths& paths, const std::string& unpacked) {
+Result<model::Bundle> bundle_of(const model::Model& model, const Paths& paths,
+                                const std::string& unpacked) {
   const auto look_up = [&paths](const oci::Digest& digest) -> Result<std::string> {
     const auto at = paths.find(digest);
     if (at == paths.end()) return fail(Code::kNotFound, "no blob {}", digest.string());
@@ -124,10 +127,12 @@ Result<model::Bundle> bundle_of(const model::Model& model, const Paths& paths, c
 
 }  // namespace
 
-Result<engine::EngineOptions> options_of(const control::Configuration& configuration, engine::Mode mode) {
+Result<engine::EngineOptions> options_of(const control::Configuration& configuration,
+                                         engine::Mode mode) {
   TRY(engine::EngineOptions options, engine::parse_runtime_flags(configuration.runtime_flags));
   options.mode = mode;
-  if (configuration.context_size && *configuration.context_size > 0) options.context_size = configuration.context_size;
+  if (configuration.context_size && *configuration.context_size > 0)
+    options.context_size = configuration.context_size;
   if (configuration.reasoning_budget) options.reasoning_budget = configuration.reasoning_budget;
   if (configuration.draft_tokens) options.draft_max = configuration.draft_tokens;
   if (configuration.draft_min_acceptance) options.draft_p_min = configuration.draft_min_acceptance;
@@ -136,11 +141,13 @@ Result<engine::EngineOptions> options_of(const control::Configuration& configura
 
 rt::Task<Result<std::optional<control::Configuration>>> Launcher::stored(rt::Op& op, std::string id,
                                                                          engine::Mode mode) {
-  for (const std::string& key : {configuration_key(id, engine::to_string(mode)), configuration_key(id, "")}) {
+  for (const std::string& key :
+       {configuration_key(id, engine::to_string(mode)), configuration_key(id, "")}) {
     CO_TRY(const auto text, co_await shared_.store->setting(op, std::string(kConfigurations), key));
     if (!text) continue;
     CO_TRY(const json::Value value, json::parse(*text, "stored configuration"));
-    CO_TRY(control::Configuration configuration, control::configuration_from_json(json::View(value, "configuration")));
+    CO_TRY(control::Configuration configuration,
+           control::configuration_from_json(json::View(value, "configuration")));
     co_return std::move(configuration);
   }
   co_return std::nullopt;
@@ -163,10 +170,12 @@ rt::Task<Result<runner::LoadSpec>> Launcher::prepare(rt::Op& op, Wanted wanted) 
   CO_TRY(const model::Loaded loaded, co_await load_local(shared_, op, id));
   CO_TRY(const Paths paths, co_await blob_paths(shared_, op, loaded.model));
   const std::string unpacked = shared_.paths.cache + "/unpacked";
-  CO_TRY(const model::Bundle bundle,
-         co_await rt::blocking(shared_.loop, [&] { return bundle_of(loaded.model, paths, unpacked); }));
+  CO_TRY(const model::Bundle bundle, co_await rt::blocking(shared_.loop, [&] {
+           return bundle_of(loaded.model, paths, unpacked);
+         }));
   if (bundle.format != "gguf") {
-    co_return fail(Code::kUnsupported, "{} is a {} model; this version runs GGUF models only (llama.cpp)",
+    co_return fail(Code::kUnsupported,
+                   "{} is a {} model; this version runs GGUF models only (llama.cpp)",
                    printable(wanted.model, 200), printable(bundle.format, 40));
   }
   CO_TRY(const auto configuration, co_await stored(op, id.string(), wanted.mode));
@@ -178,7 +187,8 @@ rt::Task<Result<runner::LoadSpec>> Launcher::prepare(rt::Op& op, Wanted wanted) 
   if (!request.options.threads && shared_.settings.engine.threads) {
     request.options.threads = static_cast<std::int64_t>(*shared_.settings.engine.threads);
   }
-  if (!request.options.parallel) request.options.parallel = static_cast<std::int64_t>(shared_.settings.engine.parallel);
+  if (!request.options.parallel)
+    request.options.parallel = static_cast<std::int64_t>(shared_.settings.engine.parallel);
   if (wanted.context_size) {
     request.context.asked = wanted.context_size;
   } else if (request.options.context_size) {
@@ -187,15 +197,18 @@ rt::Task<Result<runner::LoadSpec>> Launcher::prepare(rt::Op& op, Wanted wanted) 
   request.context.packaged = loaded.model.context_size;
   request.context.configured = shared_.settings.engine.context_size;
   const engine::ModelFiles files = engine_files(bundle);
-  CO_TRY(const Need need, co_await rt::blocking(shared_.loop, [&] { return need_of(files, request); }));
+  CO_TRY(const Need need,
+         co_await rt::blocking(shared_.loop, [&] { return need_of(files, request); }));
   request.options.context_size = static_cast<std::int64_t>(need.context);
 
   runner::LoadSpec spec;
-  spec.key = fmt::format("{} {} {}", id.string(), engine::to_string(wanted.mode), engine::fingerprint(request.options));
+  spec.key = fmt::format("{} {} {}", id.string(), engine::to_string(wanted.mode),
+                         engine::fingerprint(request.options));
   spec.model_id = id.string();
   spec.display_name = found.tag ? found.tag->familiar(shared_.defaults)
-                       : found.record.tags.empty() ? id.short_hex()
-                                                   : found.record.tags.front().familiar(shared_.defaults);
+                      : found.record.tags.empty()
+                          ? id.short_hex()
+                          : found.record.tags.front().familiar(shared_.defaults);
   spec.files = files;
   spec.shape = need.shape;
   spec.options = request.options;
@@ -217,18 +230,23 @@ rt::Task<Result<Launcher::Granted>> Launcher::acquire(rt::Op& op, Wanted wanted)
 rt::Task<Status> Launcher::configure(rt::Op& op, control::Configuration configuration) {
   CO_TRY(const store::Found found, co_await find_model(shared_, op, configuration.model));
   const std::string id = found.record.id.string();
-  CO_TRY_OK(options_of(configuration, engine::mode_from_string(configuration.mode).value_or(engine::Mode::kCompletion)));
+  CO_TRY_OK(
+      options_of(configuration,
+                 engine::mode_from_string(configuration.mode).value_or(engine::Mode::kCompletion)));
   if (!configuration.draft_model.empty()) {
-    co_return fail(Code::kUnsupported, "a draft model ({}) is not in this version; leave out --speculative-draft-model",
+    co_return fail(Code::kUnsupported,
+                   "a draft model ({}) is not in this version; leave out --speculative-draft-model",
                    printable(configuration.draft_model, 200));
   }
   for (const runner::Running& running : runner_.list()) {
     if (running.model_id == id && (running.in_use > 0 || running.waiting > 0)) {
-      co_return fail(Code::kConflict, "{} is answering a request; configure it when it is idle", running.display_name);
+      co_return fail(Code::kConflict, "{} is answering a request; configure it when it is idle",
+                     running.display_name);
     }
   }
   const std::string text = json::serialize(control::to_json(configuration));
-  CO_TRY_OK(co_await shared_.store->set_setting(op, std::string(kConfigurations), configuration_key(id, configuration.mode), text));
+  CO_TRY_OK(co_await shared_.store->set_setting(op, std::string(kConfigurations),
+                                                configuration_key(id, configuration.mode), text));
   remembered_.clear();
   // What runs was started with the old options.
   std::vector<std::string> stale{id};
@@ -236,7 +254,8 @@ rt::Task<Status> Launcher::configure(rt::Op& op, control::Configuration configur
   co_return Status();
 }
 
-rt::Task<Result<std::vector<control::ConfigurationEntry>>> Launcher::configurations(rt::Op& op, std::string model) {
+rt::Task<Result<std::vector<control::ConfigurationEntry>>> Launcher::configurations(
+    rt::Op& op, std::string model) {
   std::string only;
   if (!model.empty()) {
     CO_TRY(const store::Found found, co_await find_model(shared_, op, std::move(model)));
@@ -248,8 +267,12 @@ rt::Task<Result<std::vector<control::ConfigurationEntry>>> Launcher::configurati
     const std::string id = key.substr(0, key.find(' '));
     if (!only.empty() && id != only) continue;
     CO_TRY(const json::Value value, json::parse(text, "stored configuration"));
-    CO_TRY(control::Configuration configuration, control::configuration_from_json(json::View(value, "configuration")));
-    entries.push_back({.backend = "llama.cpp", .model = configuration.model, .model_id = id, .configuration = configuration});
+    CO_TRY(control::Configuration configuration,
+           control::configuration_from_json(json::View(value, "configuration")));
+    entries.push_back({.backend = "llama.cpp",
+                       .model = configuration.model,
+                       .model_id = id,
+                       .configuration = configuration});
   }
   co_return entries;
 }

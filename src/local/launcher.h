@@ -1,9 +1,10 @@
-// From a model's name to a running engine: resolves it, finds its files, its options and its need of memory, and asks the
-// runner for it.
+// From a model's name to a running engine: resolves it, finds its files, its options and its need
+// of memory, and asks the runner for it.
 //
-// Loop thread. What a name stands for is remembered for a second, so that a stream of requests for a loaded model costs no disk;
-// a moved tag or a new configuration of another process is seen after that. Failures: kNotFound with a hint, kUnsupported (no
-// engine for this format or mode), kCorrupt (a linked file changed), and those of Runner::acquire.
+// Loop thread. What a name stands for is remembered for a second, so that a stream of requests for
+// a loaded model costs no disk; a moved tag or a new configuration of another process is seen after
+// that. Failures: kNotFound with a hint, kUnsupported (no engine for this format or mode), kCorrupt
+// (a linked file changed), and those of Runner::acquire.
 #pragma once
 
 #include <map>
@@ -35,8 +36,10 @@ class Launcher {
 
   // What `configure` keeps: by model id and mode, in the store, so it outlives this process.
   rt::Task<Status> configure(rt::Op& op, control::Configuration configuration);
-  rt::Task<Result<std::vector<control::ConfigurationEntry>>> configurations(rt::Op& op, std::string model);
-  rt::Task<Status> forget_configurations(rt::Op& op, std::vector<std::string> models);  // empty = all
+  rt::Task<Result<std::vector<control::ConfigurationEntry>>> configurations(rt::Op& op,
+                                                                            std::string model);
+  rt::Task<Status> forget_configurations(rt::Op& op,
+                                         std::vector<std::string> models);  // empty = all
 
  private:
   // Holds no lease: a model that no engine holds any more can be removed at once.
@@ -47,7 +50,8 @@ class Launcher {
   };
 
   rt::Task<Result<runner::LoadSpec>> prepare(rt::Op& op, Wanted wanted);
-  rt::Task<Result<std::optional<control::Configuration>>> stored(rt::Op& op, std::string id, engine::Mode mode);
+  rt::Task<Result<std::optional<control::Configuration>>> stored(rt::Op& op, std::string id,
+                                                                 engine::Mode mode);
 
   Shared& shared_;
   runner::Runner& runner_;
@@ -55,6 +59,7 @@ class Launcher {
 };
 
 // The typed options of a configuration; kInvalid for an unknown runtime flag.
-Result<engine::EngineOptions> options_of(const control::Configuration& configuration, engine::Mode mode);
+Result<engine::EngineOptions> options_of(const control::Configuration& configuration,
+                                         engine::Mode mode);
 
 }  // namespace berth::local

@@ -23,7 +23,8 @@ engine::LlamaSettings llama_settings(const Shared& shared) {
 
 // In the order in which they are made; the references among them point upwards.
 struct Local::Parts {
-  Parts(rt::Loop& loop, config::Configuration configuration, std::unique_ptr<store::Store> store, Role role)
+  Parts(rt::Loop& loop, config::Configuration configuration, std::unique_ptr<store::Store> store,
+        Role role)
       : shared(loop, std::move(configuration), std::move(store)),
         llama(loop, llama_settings(shared)),
         runner(loop, llama, runner_settings(shared.settings)),
@@ -50,7 +51,8 @@ struct Local::Parts {
 Local::Local(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 Local::~Local() = default;
 
-Result<std::unique_ptr<Local>> Local::open(rt::Loop& loop, config::Configuration configuration, Role role) {
+Result<std::unique_ptr<Local>> Local::open(rt::Loop& loop, config::Configuration configuration,
+                                           Role role) {
   store::Store::Options options{.root = configuration.paths.store};
   options.defaults = reference_defaults(configuration.settings);
   TRY(auto store, store::Store::open(loop, std::move(options)));

@@ -1,7 +1,7 @@
 // `control` in this process: the product's verbs over the store, registries, models and engines.
 //
-// Made in main for a command, or by the daemon for its life. Opening blocks for about as long as opening the store. shutdown() must
-// have been awaited before it goes: it leaves no engine behind.
+// Made in main for a command, or by the daemon for its life. Opening blocks for about as long as
+// opening the store. shutdown() must have been awaited before it goes: it leaves no engine behind.
 #pragma once
 
 #include <memory>
@@ -15,7 +15,8 @@ namespace berth::local {
 
 class Local {
  public:
-  static Result<std::unique_ptr<Local>> open(rt::Loop& loop, config::Configuration configuration, Role role);
+  static Result<std::unique_ptr<Local>> open(rt::Loop& loop, config::Configuration configuration,
+                                             Role role);
   ~Local();
 
   control::Services services();

@@ -12,7 +12,8 @@ namespace {
 
 Status known_backend(std::string_view backend) {
   if (backend == "llama.cpp") return {};
-  return fail(Code::kUnsupported, "the backend {} is not in this version; llama.cpp is", printable(backend, 80));
+  return fail(Code::kUnsupported, "the backend {} is not in this version; llama.cpp is",
+              printable(backend, 80));
 }
 
 // Reads a local file on the pool, as an import's stream.
@@ -21,7 +22,8 @@ class FileStream : public rt::Reader {
   FileStream(rt::Loop& loop, fs::File file) : loop_(loop), file_(std::move(file)) {}
   rt::Task<Result<std::size_t>> read(rt::Op& op, MutableBytes into) override {
     CO_TRY_OK(op.check());
-    CO_TRY(const std::size_t count, co_await rt::blocking(loop_, [&] { return file_.read_at(at_, into); }));
+    CO_TRY(const std::size_t count,
+           co_await rt::blocking(loop_, [&] { return file_.read_at(at_, into); }));
     at_ += count;
     co_return count;
   }
@@ -42,8 +44,10 @@ rt::Task<Result<std::string>> Machine::install_runner(rt::Op& op, control::Insta
                                                       control::Events& events) {
   CO_TRY_OK(known_backend(request.backend));
   if (!request.from.empty()) {
-    co_return fail(Code::kUnsupported, "an engine from an OCI image ({}) is not in this version; run: berth install-runner",
-                   printable(request.from, 200));
+    co_return fail(
+        Code::kUnsupported,
+        "an engine from an OCI image ({}) is not in this version; run: berth install-runner",
+        printable(request.from, 200));
   }
   engine::InstallRequest install{.engines_dir = shared_.paths.engines};
   install.vulkan = shared_.settings.engine.gpu == config::Gpu::kVulkan;
@@ -57,12 +61,14 @@ rt::Task<Result<std::string>> Machine::install_runner(rt::Op& op, control::Insta
 rt::Task<Result<bool>> Machine::uninstall_runner(rt::Op&, std::string backend) {
   CO_TRY_OK(known_backend(backend));
   const std::string engines = shared_.paths.engines;
-  CO_TRY(const std::uint64_t freed,
-         co_await rt::blocking(shared_.loop, [&] { return engine::uninstall_runner(engines, ""); }));
+  CO_TRY(const std::uint64_t freed, co_await rt::blocking(shared_.loop, [&] {
+           return engine::uninstall_runner(engines, "");
+         }));
   co_return freed > 0;
 }
 
-rt::Task<Result<std::vector<std::string>>> Machine::import_path(rt::Op& op, control::ImportPath request,
+rt::Task<Result<std::vector<std::string>>> Machine::import_path(rt::Op& op,
+                                                                control::ImportPath request,
                                                                 control::Events& events) {
   std::error_code ignored;
   if (std::filesystem::is_directory(request.path, ignored)) {
@@ -78,7 +84,8 @@ rt::Task<Status> Machine::login(rt::Op& op, control::LoginRequest request) {
   remote::Credential credential{.user = request.user, .password = request.password};
   remote::FixedCredentials fixed(credential);
   remote::RegistryOptions options = registry_options(shared_.client, fixed, shared_.settings);
-  CO_TRY(const remote::Registry registry, remote::Registry::open(shared_.loop, host, std::move(options)));
+  CO_TRY(const remote::Registry registry,
+         remote::Registry::open(shared_.loop, host, std::move(options)));
   CO_TRY(const auto accepted, co_await registry.check_login(op));
   (void)accepted;
   CO_TRY(const auto stored, co_await shared_.credentials.store(op, host, std::move(credential)));

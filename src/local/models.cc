@@ -31,18 +31,23 @@ rt::Task<Result<control::ModelDetail>> Models::inspect_remote(rt::Op& op, std::s
   CO_TRY(const oci::Reference reference, remote_reference(shared_, model));
   CO_TRY(const auto repository, shared_.registries.repository(reference));
   CO_TRY(const oci::Descriptor root, co_await repository->resolve(op, reference));
-  CO_TRY(const model::Loaded loaded, co_await model::load_model(op, shared_.loop, *repository, root));
+  CO_TRY(const model::Loaded loaded,
+         co_await model::load_model(op, shared_.loop, *repository, root));
   co_return show_detail(loaded);
 }
 
 rt::Task<Result<std::string>> Models::tag(rt::Op& op, std::string source, std::string target) {
   CO_TRY(oci::Reference reference, oci::parse_reference(target, shared_.defaults));
   if (reference.digest) {
-    co_return fail(Code::kInvalid, "{} names a digest; a tag has the form name:tag", printable(target, 200));
+    co_return fail(Code::kInvalid, "{} names a digest; a tag has the form name:tag",
+                   printable(target, 200));
   }
   CO_TRY(const store::Found found, co_await find_model(shared_, op, std::move(source)));
   // A tag of an index goes on standing for the index.
-  oci::Reference from = found.tag ? *found.tag : oci::Reference{.registry = "local", .repository = "model", .digest = found.record.id};
+  oci::Reference from =
+      found.tag
+          ? *found.tag
+          : oci::Reference{.registry = "local", .repository = "model", .digest = found.record.id};
   CO_TRY(const oci::Descriptor root, co_await shared_.store->resolve(op, from));
   CO_TRY_OK(co_await shared_.store->tag(op, root, reference));
   CO_TRY_OK(co_await shared_.store->write_index(op));
@@ -54,12 +59,14 @@ rt::Task<Result<control::RemoveResult>> Models::remove(rt::Op& op, std::string m
   const bool last = found.record.tags.size() <= 1;
   if (found.tag && !last) co_return co_await untag(op, *found.tag);
   if (!found.tag && !last && !force) {
-    co_return fail(Code::kConflict, "unable to delete {} (must be forced) due to multiple tag references",
+    co_return fail(Code::kConflict,
+                   "unable to delete {} (must be forced) due to multiple tag references",
                    printable(model, 200));
   }
   CO_TRY(const bool running, co_await shared_.store->in_use(op, found.record.id));
   if (running && !force) {
-    co_return fail(Code::kConflict, "{} is running; stop it with: berth unload {}, or remove it with --force",
+    co_return fail(Code::kConflict,
+                   "{} is running; stop it with: berth unload {}, or remove it with --force",
                    printable(model, 200), printable(model, 200));
   }
   co_return co_await remove_whole(op, std::move(found.record));
@@ -75,7 +82,8 @@ rt::Task<Result<control::RemoveResult>> Models::remove_whole(rt::Op& op, store::
   CO_TRY(const store::Freed freed, co_await shared_.store->remove(op, record.id));
   CO_TRY_OK(co_await shared_.store->write_index(op));
   control::RemoveResult result{.freed = freed.bytes};
-  for (const oci::Reference& tag : record.tags) result.removed.push_back({"Untagged", tag.string()});
+  for (const oci::Reference& tag : record.tags)
+    result.removed.push_back({"Untagged", tag.string()});
   result.removed.push_back({"Deleted", record.id.string()});
   co_return result;
 }

@@ -11,9 +11,11 @@ class Models : public control::Models {
   explicit Models(Shared& shared) : shared_(shared) {}
 
   rt::Task<Result<std::vector<control::Model>>> list(rt::Op& op) override;
-  rt::Task<Result<control::ModelDetail>> inspect(rt::Op& op, std::string model, bool remote) override;
+  rt::Task<Result<control::ModelDetail>> inspect(rt::Op& op, std::string model,
+                                                 bool remote) override;
   rt::Task<Result<std::string>> tag(rt::Op& op, std::string source, std::string target) override;
-  rt::Task<Result<control::RemoveResult>> remove(rt::Op& op, std::string model, bool force) override;
+  rt::Task<Result<control::RemoveResult>> remove(rt::Op& op, std::string model,
+                                                 bool force) override;
   rt::Task<Result<control::RemoveResult>> purge(rt::Op& op) override;
   rt::Task<Result<control::PruneResult>> prune(rt::Op& op, bool dry_run) override;
 

@@ -1,4 +1,5 @@
-// Transfers::package and repackage: plan, take the files in (or send them straight away), write config and manifest.
+// Transfers::package and repackage: plan, take the files in (or send them straight away), write
+// config and manifest.
 #include <cstdlib>
 #include <filesystem>
 
@@ -30,8 +31,9 @@ Result<model::PackageRequest> plan_request(const control::PackageRequest& reques
   plan.licenses = request.licenses;
   plan.context_size = request.context_size;
   for (const auto& [key, value] : request.annotations) plan.annotations[key] = value;
-  plan.format = request.format == control::PackageFormat::kModelPack ? model::PackageFormat::kModelPack
-                                                                     : model::PackageFormat::kDocker;
+  plan.format = request.format == control::PackageFormat::kModelPack
+                    ? model::PackageFormat::kModelPack
+                    : model::PackageFormat::kDocker;
   TRY(plan.created, created_time(request));
   return plan;
 }
@@ -48,7 +50,8 @@ Result<model::StoredFile> hash_file(const std::string& path) {
     hasher.update(Bytes(buffer).first(count));
     size += count;
   }
-  return model::StoredFile{oci::Digest::from_hash(crypto::Algorithm::kSha256, hasher.finish()), size};
+  return model::StoredFile{oci::Digest::from_hash(crypto::Algorithm::kSha256, hasher.finish()),
+                           size};
 }
 
 // Reads [offset, …) of a local file on the pool.
@@ -60,7 +63,8 @@ class FileReader : public rt::Reader {
   rt::Task<Result<std::size_t>> read(rt::Op& op, MutableBytes into) override {
     CO_TRY_OK(op.check());
     const MutableBytes part = into.first(std::min<std::uint64_t>(into.size(), end_ - at_));
-    CO_TRY(const std::size_t count, co_await rt::blocking(loop_, [&] { return file_.read_at(at_, part); }));
+    CO_TRY(const std::size_t count,
+           co_await rt::blocking(loop_, [&] { return file_.read_at(at_, part); }));
     at_ += count;
     co_return count;
   }
@@ -72,14 +76,18 @@ class FileReader : public rt::Reader {
   std::uint64_t end_;
 };
 
-// The artifact as it lies on the user's disk: files by digest, the two documents, and the layers of --from in the store.
+// The artifact as it lies on the user's disk: files by digest, the two documents, and the layers of
+// --from in the store.
 class Unpackaged : public content::Fetcher {
  public:
   Unpackaged(rt::Loop& loop, content::Fetcher& store) : loop_(loop), store_(store) {}
   void add_file(const oci::Digest& digest, std::string path) { files_[digest] = std::move(path); }
-  void add_document(std::string bytes) { documents_[oci::Digest::of(as_bytes(bytes))] = std::move(bytes); }
+  void add_document(std::string bytes) {
+    documents_[oci::Digest::of(as_bytes(bytes))] = std::move(bytes);
+  }
 
-  rt::Task<Result<content::Source>> fetch(rt::Op& op, oci::Descriptor blob, content::ByteRange range) override {
+  rt::Task<Result<content::Source>> fetch(rt::Op& op, oci::Descriptor blob,
+                                          content::ByteRange range) override {
     if (const auto document = documents_.find(blob.digest); document != documents_.end()) {
       content::BytesFetcher bytes(document->second);
       co_return co_await bytes.fetch(op, std::move(blob), range);
@@ -90,11 +98,14 @@ class Unpackaged : public content::Fetcher {
   }
 
  private:
-  Result<content::Source> open(const std::string& path, std::uint64_t size, content::ByteRange range) {
+  Result<content::Source> open(const std::string& path, std::uint64_t size,
+                               content::ByteRange range) {
     TRY(fs::File file, fs::open_user_file(path));
     TRY(const fs::FileInfo info, file.info());
-    if (info.size != size) return fail(Code::kCorrupt, "{} changed while it was being pushed", path);
-    if (range.offset > size) return fail(Code::kBadRange, "{} ends before byte {}", path, range.offset);
+    if (info.size != size)
+      return fail(Code::kCorrupt, "{} changed while it was being pushed", path);
+    if (range.offset > size)
+      return fail(Code::kBadRange, "{} ends before byte {}", path, range.offset);
     const std::uint64_t end = range.length ? std::min(size, range.offset + *range.length) : size;
     content::Source source{.size = size, .offset = range.offset};
     source.reader = std::make_unique<FileReader>(loop_, std::move(file), range.offset, end);
@@ -115,10 +126,12 @@ struct Taken {
 
 }  // namespace
 
-rt::Task<Result<control::PackageResult>> Transfers::package(rt::Op& op, control::PackageRequest request,
+rt::Task<Result<control::PackageResult>> Transfers::package(rt::Op& op,
+                                                            control::PackageRequest request,
                                                             control::Events& events) {
   CO_TRY(const oci::Reference target, remote_reference(shared_, request.target));
-  if (target.digest) co_return fail(Code::kInvalid, "{} names a digest; package makes a name:tag", request.target);
+  if (target.digest)
+    co_return fail(Code::kInvalid, "{} names a digest; package makes a name:tag", request.target);
   CO_TRY(model::PackageRequest wanted, plan_request(request));
   CO_TRY(const auto lease, co_await shared_.store->lease(op, store::Lease::Kind::kTransfer, {}));
   if (!request.from.empty()) {
@@ -133,7 +146,8 @@ rt::Task<Result<control::PackageResult>> Transfers::package(rt::Op& op, control:
     wanted.from = model::Existing{std::move(loaded.model), std::move(loaded.config_bytes)};
     if (request.format == control::PackageFormat::kDocker) wanted.format.reset();
   }
-  CO_TRY(const model::Plan plan, co_await rt::blocking(shared_.loop, [&] { return model::plan_package(wanted); }));
+  CO_TRY(const model::Plan plan,
+         co_await rt::blocking(shared_.loop, [&] { return model::plan_package(wanted); }));
 
   EventBridge bridge(events);
   Unpackaged unpackaged(shared_.loop, *shared_.store);
@@ -142,14 +156,17 @@ rt::Task<Result<control::PackageResult>> Transfers::package(rt::Op& op, control:
   for (const model::PlannedFile& file : plan.files) {
     if (file.existing) continue;
     if (request.push) {
-      CO_TRY(const model::StoredFile hashed, co_await rt::blocking(shared_.loop, [&] { return hash_file(file.source); }));
+      CO_TRY(const model::StoredFile hashed,
+             co_await rt::blocking(shared_.loop, [&] { return hash_file(file.source); }));
       bridge.name(hashed.digest, file.path);
       unpackaged.add_file(hashed.digest, file.source);
       taken.stored.push_back(hashed);
       taken.ways.emplace_back(file.path, "pushed");
       continue;
     }
-    CO_TRY(const store::Adopted adopted, co_await shared_.store->adopt(op, std::filesystem::absolute(file.source).string(), mode, bridge));
+    CO_TRY(const store::Adopted adopted,
+           co_await shared_.store->adopt(op, std::filesystem::absolute(file.source).string(), mode,
+                                         bridge));
     taken.stored.push_back({adopted.digest, adopted.size});
     taken.ways.emplace_back(file.path, store::to_string(adopted.way));
   }
@@ -167,14 +184,16 @@ rt::Task<Result<control::PackageResult>> Transfers::package(rt::Op& op, control:
     CO_TRY(const auto repository, shared_.registries.repository(target));
     content::CopyOptions options;
     options.concurrency = shared_.settings.registry.parallel;
-    CO_TRY_OK(co_await content::copy_graph(op, shared_.loop, unpackaged, *repository, made.manifest_descriptor, bridge,
-                                           std::move(options)));
+    CO_TRY_OK(co_await content::copy_graph(op, shared_.loop, unpackaged, *repository,
+                                           made.manifest_descriptor, bridge, std::move(options)));
     CO_TRY_OK(co_await repository->tag(op, made.manifest_descriptor, target));
     co_return result;
   }
   CO_TRY_OK(co_await shared_.store->put_bytes(op, made.config_descriptor.media_type, made.config));
-  CO_TRY_OK(co_await shared_.store->put_bytes(op, made.manifest_descriptor.media_type, made.manifest));
-  CO_TRY(const model::Loaded loaded, co_await load_local(shared_, op, made.manifest_descriptor.digest));
+  CO_TRY_OK(
+      co_await shared_.store->put_bytes(op, made.manifest_descriptor.media_type, made.manifest));
+  CO_TRY(const model::Loaded loaded,
+         co_await load_local(shared_, op, made.manifest_descriptor.digest));
   CO_TRY_OK(co_await settle(op, loaded, {target}));
   co_return result;
 }
@@ -185,10 +204,11 @@ struct Silent : control::Events {
 };
 }  // namespace
 
-rt::Task<Result<std::string>> Transfers::repackage(rt::Op& op, std::string source, std::string target,
-                                                   std::uint64_t context_size) {
+rt::Task<Result<std::string>> Transfers::repackage(rt::Op& op, std::string source,
+                                                   std::string target, std::uint64_t context_size) {
   Silent silent;
-  control::PackageRequest request{.target = std::move(target), .from = std::move(source), .context_size = context_size};
+  control::PackageRequest request{
+      .target = std::move(target), .from = std::move(source), .context_size = context_size};
   CO_TRY(const control::PackageResult result, co_await package(op, std::move(request), silent));
   co_return result.reference;
 }

@@ -47,7 +47,8 @@ engine::GpuChoice gpu_choice(config::Gpu gpu) {
 runner::Settings runner_settings(const config::Settings& settings) {
   runner::Settings wanted;
   wanted.gpu = gpu_choice(settings.engine.gpu);
-  wanted.isolation = settings.engine.no_sandbox ? engine::Isolation::kNone : engine::Isolation::kSandbox;
+  wanted.isolation =
+      settings.engine.no_sandbox ? engine::Isolation::kNone : engine::Isolation::kSandbox;
   wanted.keep_alive = settings.engine.keep_alive;
   wanted.max_loaded = settings.engine.max_models;
   wanted.max_waiting = settings.engine.queue;
@@ -70,7 +71,8 @@ rt::Task<Result<std::uint64_t>> Runs::unload(rt::Op& op, control::UnloadRequest 
     ids.push_back(found.record.id.string());
   }
   if (ids.empty() && !request.all) co_return 0;
-  CO_TRY(const std::size_t unloaded, co_await runner_.unload(op, request.all ? std::vector<std::string>() : ids));
+  CO_TRY(const std::size_t unloaded,
+         co_await runner_.unload(op, request.all ? std::vector<std::string>() : ids));
   co_return unloaded;
 }
 
@@ -78,11 +80,13 @@ rt::Task<Status> Runs::configure(rt::Op& op, control::Configuration configuratio
   co_return co_await launcher_.configure(op, std::move(configuration));
 }
 
-rt::Task<Result<std::vector<control::ConfigurationEntry>>> Runs::configurations(rt::Op& op, std::string model) {
+rt::Task<Result<std::vector<control::ConfigurationEntry>>> Runs::configurations(rt::Op& op,
+                                                                                std::string model) {
   co_return co_await launcher_.configurations(op, std::move(model));
 }
 
-rt::Task<Result<control::ChatStats>> Runs::chat(rt::Op& op, control::ChatRequest request, control::ChatSink& sink) {
+rt::Task<Result<control::ChatStats>> Runs::chat(rt::Op& op, control::ChatRequest request,
+                                                control::ChatSink& sink) {
   if (request.no_sandbox) {
     runner::Settings settings = runner_settings(shared_.settings);
     settings.isolation = engine::Isolation::kNone;
@@ -92,7 +96,8 @@ rt::Task<Result<control::ChatStats>> Runs::chat(rt::Op& op, control::ChatRequest
   CO_TRY(Launcher::Granted granted, co_await launcher_.acquire(op, std::move(wanted)));
   const runner::LoadReport& report = granted.ticket.report();
   if (!report.placement.fallback.empty()) sink.on_status(report.placement.fallback);
-  if (request.preload_only) co_return control::ChatStats{.load = report.time, .device = report.placement.device};
+  if (request.preload_only)
+    co_return control::ChatStats{.load = report.time, .device = report.placement.device};
   const auto load = report.time;
   const std::string device = report.placement.gpu_layers > 0
                                  ? fmt::format("{} ({} of {} layers)", report.placement.device,

@@ -1,4 +1,5 @@
-// control::Runs with engines of this process: the daemon's, or those that `berth run` owns for its own life.
+// control::Runs with engines of this process: the daemon's, or those that `berth run` owns for its
+// own life.
 #pragma once
 
 #include "control/control.h"
@@ -16,8 +17,10 @@ class Runs : public control::Runs {
   rt::Task<Result<std::vector<control::RunningModel>>> ps(rt::Op& op) override;
   rt::Task<Result<std::uint64_t>> unload(rt::Op& op, control::UnloadRequest request) override;
   rt::Task<Status> configure(rt::Op& op, control::Configuration configuration) override;
-  rt::Task<Result<std::vector<control::ConfigurationEntry>>> configurations(rt::Op& op, std::string model) override;
-  rt::Task<Result<control::ChatStats>> chat(rt::Op& op, control::ChatRequest request, control::ChatSink& sink) override;
+  rt::Task<Result<std::vector<control::ConfigurationEntry>>> configurations(
+      rt::Op& op, std::string model) override;
+  rt::Task<Result<control::ChatStats>> chat(rt::Op& op, control::ChatRequest request,
+                                            control::ChatSink& sink) override;
 
  private:
   Shared& shared_;

@@ -27,10 +27,12 @@ remote::RegistryOptions registry_options(http::Client& client, remote::Credentia
 }
 
 oci::ReferenceDefaults reference_defaults(const config::Settings& settings) {
-  return {.registry = settings.registry.default_host, .organisation = settings.registry.organisation};
+  return {.registry = settings.registry.default_host,
+          .organisation = settings.registry.organisation};
 }
 
-Shared::Shared(rt::Loop& event_loop, config::Configuration loaded, std::unique_ptr<store::Store> opened)
+Shared::Shared(rt::Loop& event_loop, config::Configuration loaded,
+               std::unique_ptr<store::Store> opened)
     : loop(event_loop),
       settings(std::move(loaded.settings)),
       paths(std::move(loaded.paths)),
@@ -44,8 +46,10 @@ Shared::Shared(rt::Loop& event_loop, config::Configuration loaded, std::unique_p
 Result<oci::Reference> remote_reference(const Shared& shared, std::string_view model) {
   TRY(oci::Reference reference, oci::parse_reference(model, shared.defaults));
   if (reference.registry == "huggingface.co") {
-    return fail(Code::kUnsupported, "{} is on Hugging Face, which this version cannot reach; pull a model from an OCI registry",
-                printable(model, 200));
+    return fail(
+        Code::kUnsupported,
+        "{} is on Hugging Face, which this version cannot reach; pull a model from an OCI registry",
+        printable(model, 200));
   }
   if (reference.digest) reference.tag.clear();
   return reference;
@@ -55,8 +59,8 @@ rt::Task<Result<store::Found>> find_model(Shared& shared, rt::Op& op, std::strin
   CO_TRY(oci::ModelName name, oci::parse_model_name(model, shared.defaults));
   CO_TRY(auto found, co_await shared.store->find(op, name));
   if (!found) {
-    co_return fail(Code::kNotFound, "no model {} here; pull it with: berth pull {}", printable(name.text, 200),
-                   printable(name.text, 200));
+    co_return fail(Code::kNotFound, "no model {} here; pull it with: berth pull {}",
+                   printable(name.text, 200), printable(name.text, 200));
   }
   co_return std::move(*found);
 }

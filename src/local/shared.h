@@ -1,4 +1,5 @@
-// What the verbs of this process share: the store, the way to registries, settings. Made once, by Local.
+// What the verbs of this process share: the store, the way to registries, settings. Made once, by
+// Local.
 #pragma once
 
 #include <memory>
@@ -36,8 +37,8 @@ oci::ReferenceDefaults reference_defaults(const config::Settings& settings);
 remote::RegistryOptions registry_options(http::Client& client, remote::Credentials& credentials,
                                          const config::Settings& settings);
 
-// A reference that can be fetched or pushed. hf.co and friends are kUnsupported for now; a digest makes the tag
-// meaningless, so it is dropped ("pulls that digest and nothing else").
+// A reference that can be fetched or pushed. hf.co and friends are kUnsupported for now; a digest
+// makes the tag meaningless, so it is dropped ("pulls that digest and nothing else").
 Result<oci::Reference> remote_reference(const Shared& shared, std::string_view model);
 
 // The model of that name in the store; kNotFound with a hint to pull it.
@@ -46,7 +47,8 @@ rt::Task<Result<store::Found>> find_model(Shared& shared, rt::Op& op, std::strin
 // The documents of a model that is here, by its manifest's digest.
 rt::Task<Result<model::Loaded>> load_local(Shared& shared, rt::Op& op, oci::Digest id);
 
-// The summary cached with a record; read from the model's own documents (and cached) when there is none yet.
+// The summary cached with a record; read from the model's own documents (and cached) when there is
+// none yet.
 rt::Task<Result<model::Summary>> summary_of(Shared& shared, rt::Op& op, store::Record record);
 
 // Records as the product shows them.

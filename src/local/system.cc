@@ -13,7 +13,8 @@ std::unexpected<Error> no_daemon() {
   return fail(Code::kUnavailable, "no daemon runs here; start one with: berth serve");
 }
 
-// The engines' log as a stream: what is kept, then, when it is followed, each new line until the Op ends.
+// The engines' log as a stream: what is kept, then, when it is followed, each new line until the Op
+// ends.
 class LogReader : public rt::Reader {
  public:
   LogReader(rt::Loop& loop, runner::EngineLog& log, bool follow) : news_(loop), follow_(follow) {
@@ -54,14 +55,16 @@ rt::Task<Result<control::StatusReport>> System::status(rt::Op& op) {
   control::BackendStatus backend{.name = engine_.traits().name};
   if (installation) {
     backend.state = "Running";
-    backend.details = fmt::format("{} ({}: {})", installation->version, engine::to_string(installation->origin),
-                                  installation->root.empty() ? installation->program : installation->root);
+    backend.details =
+        fmt::format("{} ({}: {})", installation->version, engine::to_string(installation->origin),
+                    installation->root.empty() ? installation->program : installation->root);
   } else {
     backend.state = installation.error().code() == Code::kNotFound ? "Not Installed" : "Error";
     backend.details = installation.error().message();
   }
   report.backends.push_back(std::move(backend));
-  const auto isolation = shared_.settings.engine.no_sandbox ? engine::Isolation::kNone : engine::Isolation::kSandbox;
+  const auto isolation =
+      shared_.settings.engine.no_sandbox ? engine::Isolation::kNone : engine::Isolation::kSandbox;
   auto sandbox = co_await engine_.sandbox_report(op, isolation);
   if (sandbox) {
     report.sandbox = std::move(*sandbox);
@@ -78,9 +81,11 @@ rt::Task<Result<std::string>> System::server_version(rt::Op&) {
 
 rt::Task<Result<control::DiskUsage>> System::df(rt::Op& op) {
   CO_TRY(const store::Usage usage, co_await shared_.store->usage(op));
-  CO_TRY(const store::Freed reclaimable, co_await shared_.store->prune(op, {.dry_run = store::DryRun::kYes}));
+  CO_TRY(const store::Freed reclaimable,
+         co_await shared_.store->prune(op, {.dry_run = store::DryRun::kYes}));
   const std::string engines = shared_.paths.engines;
-  CO_TRY(const auto installed, co_await rt::blocking(shared_.loop, [&] { return engine::installed_runners(engines); }));
+  CO_TRY(const auto installed,
+         co_await rt::blocking(shared_.loop, [&] { return engine::installed_runners(engines); }));
   control::DiskUsage disk;
   disk.models = usage.blobs.allocated;
   disk.unfinished = usage.ingest.allocated;

@@ -19,7 +19,8 @@ class System : public control::System {
   rt::Task<Result<control::StatusReport>> status(rt::Op& op) override;
   rt::Task<Result<std::string>> server_version(rt::Op& op) override;
   rt::Task<Result<control::DiskUsage>> df(rt::Op& op) override;
-  rt::Task<Result<std::unique_ptr<rt::Reader>>> logs(rt::Op& op, bool follow, bool engines) override;
+  rt::Task<Result<std::unique_ptr<rt::Reader>>> logs(rt::Op& op, bool follow,
+                                                     bool engines) override;
   rt::Task<Result<std::unique_ptr<rt::Reader>>> requests(rt::Op& op, std::string model, bool follow,
                                                          bool include_existing) override;
 

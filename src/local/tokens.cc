@@ -11,7 +11,9 @@ control::TokenInfo show(const guard::Token& token) {
   return info;
 }
 
-guard::Time now() { return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()); }
+guard::Time now() {
+  return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+}
 
 }  // namespace
 
@@ -19,7 +21,8 @@ Tokens::Tokens(const std::string& data_folder) : file_(data_folder) {}
 
 Result<control::Tokens::Created> Tokens::create(std::string name, std::vector<std::string> scopes,
                                                 std::optional<std::chrono::seconds> lifetime) {
-  TRY(guard::TokenFile::Created created, file_.create(std::move(name), std::move(scopes), lifetime, now()));
+  TRY(guard::TokenFile::Created created,
+      file_.create(std::move(name), std::move(scopes), lifetime, now()));
   return Created{show(created.token), std::move(created.secret)};
 }
 

@@ -19,7 +19,8 @@ class Known : public content::Fetcher {
     documents_.insert_or_assign(digest, std::move(bytes));
   }
 
-  rt::Task<Result<content::Source>> fetch(rt::Op& op, oci::Descriptor blob, content::ByteRange range) override {
+  rt::Task<Result<content::Source>> fetch(rt::Op& op, oci::Descriptor blob,
+                                          content::ByteRange range) override {
     const auto at = documents_.find(blob.digest);
     if (at == documents_.end()) co_return co_await below_.fetch(op, std::move(blob), range);
     content::BytesFetcher bytes(at->second);
@@ -31,31 +32,38 @@ class Known : public content::Fetcher {
   std::map<oci::Digest, std::string> documents_;
 };
 
-// Repositories on the same registry that hold this model under another name: a push can mount from there.
-std::vector<std::string> other_repositories(const store::Record& record, const oci::Reference& target) {
+// Repositories on the same registry that hold this model under another name: a push can mount from
+// there.
+std::vector<std::string> other_repositories(const store::Record& record,
+                                            const oci::Reference& target) {
   std::vector<std::string> names;
   for (const oci::Reference& tag : record.tags) {
-    if (tag.registry == target.registry && tag.repository != target.repository) names.push_back(tag.repository);
+    if (tag.registry == target.registry && tag.repository != target.repository)
+      names.push_back(tag.repository);
   }
   return names;
 }
 
-Result<oci::Reference> pushable(const store::Found& found, const Shared& shared, std::string_view model) {
+Result<oci::Reference> pushable(const store::Found& found, const Shared& shared,
+                                std::string_view model) {
   if (found.tag) return *found.tag;
   auto reference = oci::parse_reference(model, shared.defaults);
   const bool named = reference && !reference->digest && found.record.tags.empty();
   if (named) return *reference;
-  return fail(Code::kInvalid, "{} is an id; push a name, as in: berth tag {} registry/name:tag", printable(model, 200),
-              printable(model, 200));
+  return fail(Code::kInvalid, "{} is an id; push a name, as in: berth tag {} registry/name:tag",
+              printable(model, 200), printable(model, 200));
 }
 
 }  // namespace
 
-rt::Task<Status> Transfers::settle(rt::Op& op, const model::Loaded& loaded, std::vector<oci::Reference> tags) {
+rt::Task<Status> Transfers::settle(rt::Op& op, const model::Loaded& loaded,
+                                   std::vector<oci::Reference> tags) {
   const oci::Descriptor root = loaded.index.value_or(loaded.manifest);
-  if (loaded.index) CO_TRY_OK(co_await shared_.store->set_selected(op, root.digest, loaded.manifest.digest));
+  if (loaded.index)
+    CO_TRY_OK(co_await shared_.store->set_selected(op, root.digest, loaded.manifest.digest));
   for (const oci::Reference& tag : tags) CO_TRY_OK(co_await shared_.store->tag(op, root, tag));
-  CO_TRY_OK(co_await shared_.store->set_metadata(op, loaded.manifest.digest, model::to_text(model::summarize(loaded.model))));
+  CO_TRY_OK(co_await shared_.store->set_metadata(op, loaded.manifest.digest,
+                                                 model::to_text(model::summarize(loaded.model))));
   co_return co_await shared_.store->write_index(op);
 }
 
@@ -64,9 +72,11 @@ rt::Task<Result<control::PullResult>> Transfers::pull(rt::Op& op, control::PullR
   CO_TRY(const oci::Reference reference, remote_reference(shared_, request.model));
   CO_TRY(const auto repository, shared_.registries.repository(reference));
   CO_TRY(const oci::Descriptor root, co_await repository->resolve(op, reference));
-  CO_TRY(const auto lease, co_await shared_.store->lease(op, store::Lease::Kind::kTransfer, {root.digest}));
+  CO_TRY(const auto lease,
+         co_await shared_.store->lease(op, store::Lease::Kind::kTransfer, {root.digest}));
   // Nothing moves before the artifact is known to be a model.
-  CO_TRY(const model::Loaded loaded, co_await model::load_model(op, shared_.loop, *repository, root));
+  CO_TRY(const model::Loaded loaded,
+         co_await model::load_model(op, shared_.loop, *repository, root));
   EventBridge bridge(events);
   bridge.name(loaded.model);
   Known known(*repository);
@@ -74,9 +84,14 @@ rt::Task<Result<control::PullResult>> Transfers::pull(rt::Op& op, control::PullR
   known.add(loaded.config_bytes);
   content::CopyOptions options;
   options.concurrency = shared_.settings.registry.parallel;
-  options.inspect = [](const oci::Descriptor&, const oci::Manifest& manifest) { return model::check_is_model(manifest); };
-  options.select = [id = loaded.manifest.digest](const oci::Descriptor& child) { return child.digest == id; };
-  CO_TRY_OK(co_await content::copy_graph(op, shared_.loop, known, *shared_.store, root, bridge, std::move(options)));
+  options.inspect = [](const oci::Descriptor&, const oci::Manifest& manifest) {
+    return model::check_is_model(manifest);
+  };
+  options.select = [id = loaded.manifest.digest](const oci::Descriptor& child) {
+    return child.digest == id;
+  };
+  CO_TRY_OK(co_await content::copy_graph(op, shared_.loop, known, *shared_.store, root, bridge,
+                                         std::move(options)));
   CO_TRY_OK(co_await settle(op, loaded, {reference}));
   co_return control::PullResult{.reference = reference.string(),
                                 .digest = root.digest.string(),
@@ -92,7 +107,8 @@ rt::Task<Result<control::PushResult>> Transfers::push(rt::Op& op, control::PushR
   CO_TRY(const oci::Reference reference, pushable(found, shared_, request.model));
   CO_TRY_OK(remote_reference(shared_, reference.string()));
   CO_TRY(const oci::Descriptor root, co_await shared_.store->resolve(op, reference));
-  CO_TRY(const auto lease, co_await shared_.store->lease(op, store::Lease::Kind::kTransfer, {root.digest, found.record.id}));
+  CO_TRY(const auto lease, co_await shared_.store->lease(op, store::Lease::Kind::kTransfer,
+                                                         {root.digest, found.record.id}));
   CO_TRY_OK(co_await shared_.store->check_model(op, found.record.id));
   CO_TRY(const model::Loaded loaded, co_await load_local(shared_, op, found.record.id));
   CO_TRY(const auto repository, shared_.registries.repository(reference));
@@ -101,8 +117,11 @@ rt::Task<Result<control::PushResult>> Transfers::push(rt::Op& op, control::PushR
   content::CopyOptions options;
   options.concurrency = shared_.settings.registry.parallel;
   options.mount_from = other_repositories(found.record, reference);
-  options.select = [id = found.record.id](const oci::Descriptor& child) { return child.digest == id; };
-  CO_TRY_OK(co_await content::copy_graph(op, shared_.loop, *shared_.store, *repository, root, bridge, std::move(options)));
+  options.select = [id = found.record.id](const oci::Descriptor& child) {
+    return child.digest == id;
+  };
+  CO_TRY_OK(co_await content::copy_graph(op, shared_.loop, *shared_.store, *repository, root,
+                                         bridge, std::move(options)));
   CO_TRY_OK(co_await repository->tag(op, root, reference));
   co_return control::PushResult{.reference = reference.string(),
                                 .digest = root.digest.string(),
@@ -120,14 +139,16 @@ rt::Task<Result<std::unique_ptr<rt::Reader>>> Transfers::export_tar(rt::Op& op, 
   co_return std::move(tar.reader);
 }
 
-rt::Task<Result<std::vector<std::string>>> Transfers::name_imported(rt::Op& op, oci::Descriptor manifest,
-                                                                    std::vector<std::string> names) {
-  CO_TRY(const model::Loaded loaded, co_await model::load_model(op, shared_.loop, *shared_.store, manifest));
+rt::Task<Result<std::vector<std::string>>> Transfers::name_imported(
+    rt::Op& op, oci::Descriptor manifest, std::vector<std::string> names) {
+  CO_TRY(const model::Loaded loaded,
+         co_await model::load_model(op, shared_.loop, *shared_.store, manifest));
   std::vector<oci::Reference> tags;
   std::vector<std::string> shown;
   for (const std::string& name : names) {
     auto reference = oci::parse_reference(name, shared_.defaults);
-    if (!reference || reference->digest) continue;  // a name from outside that is none is not worth failing for
+    if (!reference || reference->digest)
+      continue;  // a name from outside that is none is not worth failing for
     shown.push_back(reference->string());
     tags.push_back(std::move(*reference));
   }
@@ -135,19 +156,24 @@ rt::Task<Result<std::vector<std::string>>> Transfers::name_imported(rt::Op& op, 
     CO_TRY_OK(co_await settle(op, loaded, std::move(tags)));
     co_return shown;
   }
-  // Untagged, as DMR's load leaves it: kept by its id until it is tagged or removed. The store knows a model by a tag that it once
-  // had.
-  const oci::Reference once{.registry = shared_.defaults.registry, .repository = "imported", .tag = "", .digest = manifest.digest};
+  // Untagged, as DMR's load leaves it: kept by its id until it is tagged or removed. The store
+  // knows a model by a tag that it once had.
+  const oci::Reference once{.registry = shared_.defaults.registry,
+                            .repository = "imported",
+                            .tag = "",
+                            .digest = manifest.digest};
   CO_TRY_OK(co_await settle(op, loaded, {once}));
   CO_TRY_OK(co_await shared_.store->untag(op, once));
   CO_TRY_OK(co_await shared_.store->write_index(op));
   co_return std::vector<std::string>{loaded.manifest.digest.string()};
 }
 
-rt::Task<Result<std::vector<std::string>>> Transfers::import_tar(rt::Op& op, rt::Reader& tar, control::Events& events) {
+rt::Task<Result<std::vector<std::string>>> Transfers::import_tar(rt::Op& op, rt::Reader& tar,
+                                                                 control::Events& events) {
   CO_TRY(const auto lease, co_await shared_.store->lease(op, store::Lease::Kind::kTransfer, {}));
   EventBridge bridge(events);
-  CO_TRY(const auto models, co_await model::import_archive(op, shared_.loop, tar, *shared_.store, bridge));
+  CO_TRY(const auto models,
+         co_await model::import_archive(op, shared_.loop, tar, *shared_.store, bridge));
   std::vector<std::string> all;
   for (const model::ImportedModel& imported : models) {
     CO_TRY(const auto names, co_await name_imported(op, imported.manifest, imported.names));
@@ -160,12 +186,14 @@ rt::Task<Result<std::vector<std::string>>> Transfers::import_folder(rt::Op& op, 
                                                                     control::Events& events) {
   CO_TRY(const auto lease, co_await shared_.store->lease(op, store::Lease::Kind::kTransfer, {}));
   CO_TRY(const fs::Dir folder, fs::open_user_dir(path));
-  CO_TRY(const auto models, co_await rt::blocking(shared_.loop, [&] { return model::read_model_folder(folder); }));
+  CO_TRY(const auto models,
+         co_await rt::blocking(shared_.loop, [&] { return model::read_model_folder(folder); }));
   const auto fetcher = model::folder_fetcher(shared_.loop, folder);
   EventBridge bridge(events);
   std::vector<std::string> all;
   for (const model::FolderModel& found : models) {
-    CO_TRY_OK(co_await content::copy_graph(op, shared_.loop, *fetcher, *shared_.store, found.manifest, bridge, {}));
+    CO_TRY_OK(co_await content::copy_graph(op, shared_.loop, *fetcher, *shared_.store,
+                                           found.manifest, bridge, {}));
     CO_TRY(const auto names, co_await name_imported(op, found.manifest, found.names));
     all.insert(all.end(), names.begin(), names.end());
   }

@@ -9,7 +9,8 @@ struct Known {
   std::size_t hex_length;
 };
 
-constexpr Known kKnown[] = {{"sha256", crypto::Algorithm::kSha256, 64}, {"sha512", crypto::Algorithm::kSha512, 128}};
+constexpr Known kKnown[] = {{"sha256", crypto::Algorithm::kSha256, 64},
+                            {"sha512", crypto::Algorithm::kSha512, 128}};
 
 const Known* find_known(std::string_view name) {
   for (const Known& known : kKnown) {
@@ -22,9 +23,11 @@ const Known* find_known(std::string_view name) {
 
 Result<Digest> Digest::parse(std::string_view text) {
   const std::size_t colon = text.find(':');
-  const Known* known = colon == std::string_view::npos ? nullptr : find_known(text.substr(0, colon));
+  const Known* known =
+      colon == std::string_view::npos ? nullptr : find_known(text.substr(0, colon));
   if (!known) {
-    return fail(Code::kInvalid, "\"{}\" is not a digest of a known algorithm (sha256:… or sha512:…)",
+    return fail(Code::kInvalid,
+                "\"{}\" is not a digest of a known algorithm (sha256:… or sha512:…)",
                 printable(text, 80));
   }
   const std::string_view hex = text.substr(colon + 1);
@@ -42,10 +45,13 @@ Digest Digest::of(Bytes bytes, crypto::Algorithm algorithm) {
 }
 
 Digest Digest::from_hash(crypto::Algorithm algorithm, Bytes hash) {
-  return Digest((algorithm == crypto::Algorithm::kSha256 ? "sha256:" : "sha512:") + hex_encode(hash));
+  return Digest((algorithm == crypto::Algorithm::kSha256 ? "sha256:" : "sha512:") +
+                hex_encode(hash));
 }
 
-std::string_view Digest::algorithm_name() const { return std::string_view(text_).substr(0, text_.find(':')); }
+std::string_view Digest::algorithm_name() const {
+  return std::string_view(text_).substr(0, text_.find(':'));
+}
 crypto::Algorithm Digest::algorithm() const { return find_known(algorithm_name())->algorithm; }
 std::string_view Digest::hex() const { return std::string_view(text_).substr(text_.find(':') + 1); }
 

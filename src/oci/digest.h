@@ -1,7 +1,7 @@
 // A content digest: algorithm and hex, valid by construction. Value type, thread-safe.
 //
-// Grammar (image-spec descriptor.md, registered algorithms): "sha256:" 64 lower-case hex or "sha512:" 128. The string is
-// safe to join into a path.
+// Grammar (image-spec descriptor.md, registered algorithms): "sha256:" 64 lower-case hex or
+// "sha512:" 128. The string is safe to join into a path.
 #pragma once
 
 #include <compare>
@@ -22,12 +22,14 @@ class Digest {
   static Digest of(Bytes bytes, crypto::Algorithm algorithm = crypto::Algorithm::kSha256);
   static Digest from_hash(crypto::Algorithm algorithm, Bytes hash);
 
-  const std::string& string() const { return text_; }           // "sha256:…"
-  std::string_view algorithm_name() const;                      // "sha256"
+  const std::string& string() const { return text_; }  // "sha256:…"
+  std::string_view algorithm_name() const;             // "sha256"
   crypto::Algorithm algorithm() const;
   std::string_view hex() const;
-  std::string short_hex() const { return std::string(hex().substr(0, 12)); }  // as docker prints ids
-  std::string path() const;                                     // "sha256/<hex>"
+  std::string short_hex() const {
+    return std::string(hex().substr(0, 12));
+  }                          // as docker prints ids
+  std::string path() const;  // "sha256/<hex>"
 
   friend auto operator<=>(const Digest&, const Digest&) = default;
 

@@ -12,7 +12,8 @@ Result<Annotations> parse_annotations(const json::View& view) {
   const auto member = view.find("annotations");
   if (!member) return annotations;
   TRY(const auto entries, member->object());
-  if (entries.size() > kMaxAnnotations) return fail(Code::kTooLarge, "{} has too many annotations", view.path());
+  if (entries.size() > kMaxAnnotations)
+    return fail(Code::kTooLarge, "{} has too many annotations", view.path());
   for (const auto& [key, value] : entries) {
     TRY(std::string text, value.string());
     annotations.emplace(key, std::move(text));
@@ -40,7 +41,8 @@ Result<std::optional<Descriptor>> parse_subject(const json::View& view) {
 Result<std::vector<Descriptor>> parse_descriptors(const json::View& view, std::string_view key) {
   TRY(const auto items, view.array_or_empty(key));
   if (items.size() > kMaxLayers) {
-    return fail(Code::kTooLarge, "{} names {} {}, more than the {} allowed", view.path(), items.size(), key, kMaxLayers);
+    return fail(Code::kTooLarge, "{} names {} {}, more than the {} allowed", view.path(),
+                items.size(), key, kMaxLayers);
   }
   std::vector<Descriptor> descriptors;
   descriptors.reserve(items.size());
@@ -51,15 +53,18 @@ Result<std::vector<Descriptor>> parse_descriptors(const json::View& view, std::s
   return descriptors;
 }
 
-// The type a document is read as: what it says itself must agree with what its descriptor or registry claimed.
-Result<std::string> agreed_type(const json::View& view, std::string_view claimed, bool (*accepts)(std::string_view)) {
+// The type a document is read as: what it says itself must agree with what its descriptor or
+// registry claimed.
+Result<std::string> agreed_type(const json::View& view, std::string_view claimed,
+                                bool (*accepts)(std::string_view)) {
   TRY(std::string own, view.string_or("mediaType", claimed));
   if (!accepts(own)) {
-    return fail(Code::kInvalid, "{} has the media type \"{}\", which is not expected here", view.path(), printable(own, 80));
+    return fail(Code::kInvalid, "{} has the media type \"{}\", which is not expected here",
+                view.path(), printable(own, 80));
   }
   if (!claimed.empty() && own != claimed) {
-    return fail(Code::kInvalid, "{} says it is \"{}\" but was announced as \"{}\"", view.path(), printable(own, 80),
-                printable(claimed, 80));
+    return fail(Code::kInvalid, "{} says it is \"{}\" but was announced as \"{}\"", view.path(),
+                printable(own, 80), printable(claimed, 80));
   }
   return own;
 }
@@ -67,7 +72,8 @@ Result<std::string> agreed_type(const json::View& view, std::string_view claimed
 Result<json::Value> parse_document(std::string_view bytes, std::string_view what) {
   TRY(json::Value value, json::parse(bytes, what, {.bytes = kMaxManifestBytes, .depth = 32}));
   TRY(const std::uint64_t version, json::View(value, std::string(what)).u64_or("schemaVersion", 0));
-  if (version != 2) return fail(Code::kInvalid, "{} has schemaVersion {}, only 2 is known", what, version);
+  if (version != 2)
+    return fail(Code::kInvalid, "{} has schemaVersion {}, only 2 is known", what, version);
   return value;
 }
 
@@ -77,7 +83,8 @@ json::Object annotations_json(const Annotations& annotations) {
   return object;
 }
 
-void add_common_tail(json::Object& object, const std::optional<Descriptor>& subject, const Annotations& annotations) {
+void add_common_tail(json::Object& object, const std::optional<Descriptor>& subject,
+                     const Annotations& annotations) {
   if (subject) object["subject"] = to_json(*subject);
   if (!annotations.empty()) object["annotations"] = annotations_json(annotations);
 }
@@ -109,7 +116,8 @@ Result<Descriptor> parse_descriptor(const json::View& view) {
   TRY(const std::string digest, view.string("digest"));
   TRY(descriptor.digest, in_context(Digest::parse(digest), view.path()));
   TRY(descriptor.size, view.u64("size"));
-  if (descriptor.size > std::uint64_t{1} << 62) return fail(Code::kInvalid, "{}.size is not a possible size", view.path());
+  if (descriptor.size > std::uint64_t{1} << 62)
+    return fail(Code::kInvalid, "{}.size is not a possible size", view.path());
   TRY(descriptor.annotations, parse_annotations(view));
   TRY(descriptor.artifact_type, view.string_or("artifactType", ""));
   TRY(descriptor.platform, parse_platform(view));
@@ -147,7 +155,8 @@ json::Value to_json(const Descriptor& descriptor) {
   object["mediaType"] = descriptor.media_type;
   object["digest"] = descriptor.digest.string();
   object["size"] = descriptor.size;
-  if (!descriptor.annotations.empty()) object["annotations"] = annotations_json(descriptor.annotations);
+  if (!descriptor.annotations.empty())
+    object["annotations"] = annotations_json(descriptor.annotations);
   if (!descriptor.artifact_type.empty()) object["artifactType"] = descriptor.artifact_type;
   if (descriptor.platform) {
     json::Object platform;
@@ -189,7 +198,9 @@ Result<std::vector<Descriptor>> children(std::string_view bytes, std::string_vie
 }
 
 Descriptor describe(std::string_view bytes, std::string_view media_type) {
-  return {.media_type = std::string(media_type), .digest = Digest::of(as_bytes(bytes)), .size = bytes.size()};
+  return {.media_type = std::string(media_type),
+          .digest = Digest::of(as_bytes(bytes)),
+          .size = bytes.size()};
 }
 
 }  // namespace berth::oci

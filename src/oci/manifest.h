@@ -1,7 +1,8 @@
-// Descriptors, image manifests and indexes as values. Bytes whose digest matters are kept verbatim by whoever holds them:
-// parsing is a reading of them, never a replacement.
+// Descriptors, image manifests and indexes as values. Bytes whose digest matters are kept verbatim
+// by whoever holds them: parsing is a reading of them, never a replacement.
 //
-// Pure, thread-safe. Failure: kInvalid (grammar, wrong mediaType), kTooLarge (over a bound). Source: OCI image-spec 1.1.
+// Pure, thread-safe. Failure: kInvalid (grammar, wrong mediaType), kTooLarge (over a bound).
+// Source: OCI image-spec 1.1.
 #pragma once
 
 #include <cstdint>
@@ -36,7 +37,8 @@ struct Descriptor {
   std::string annotation(std::string_view key) const;  // "" when absent
 };
 
-inline constexpr std::size_t kMaxManifestBytes = 4 * 1024 * 1024;  // distribution-spec: what must at least be accepted
+inline constexpr std::size_t kMaxManifestBytes =
+    4 * 1024 * 1024;  // distribution-spec: what must at least be accepted
 inline constexpr std::size_t kMaxLayers = 10'000;
 
 struct Manifest {
@@ -66,7 +68,8 @@ std::string serialize(const Manifest& manifest);
 std::string serialize(const Index& index);
 json::Value to_json(const Descriptor& descriptor);
 
-// What a manifest or index refers to: config, layers; or manifests. Subject is not included. For other types: none.
+// What a manifest or index refers to: config, layers; or manifests. Subject is not included. For
+// other types: none.
 Result<std::vector<Descriptor>> children(std::string_view bytes, std::string_view media_type);
 
 // The descriptor of bytes in hand.

@@ -13,9 +13,10 @@ const std::string kDigest = "sha256:" + kHex;
 TEST(Digest, AcceptsOnlyWholeDigests) {
   EXPECT_EQ(Digest::parse(kDigest)->path(), "sha256/" + kHex);
   EXPECT_TRUE(Digest::parse("sha512:" + std::string(128, '0')));
-  for (const std::string& bad : {std::string(), std::string("sha256"), "sha256:" + kHex + "\n", "sha256-" + kHex,
-                                 "SHA256:" + kHex, "sha256:" + std::string(64, 'A'), "sha256:" + std::string(63, 'a'),
-                                 "md5:" + std::string(32, 'a'), std::string("sha256:../../etc/passwd")}) {
+  for (const std::string& bad :
+       {std::string(), std::string("sha256"), "sha256:" + kHex + "\n", "sha256-" + kHex,
+        "SHA256:" + kHex, "sha256:" + std::string(64, 'A'), "sha256:" + std::string(63, 'a'),
+        "md5:" + std::string(32, 'a'), std::string("sha256:../../etc/passwd")}) {
     EXPECT_FALSE(Digest::parse(bad)) << bad;
   }
 }
@@ -48,7 +49,8 @@ INSTANTIATE_TEST_SUITE_P(
                     Spelling{"localhost/x", "localhost/x:latest"},
                     Spelling{"127.0.0.1:5000/x", "127.0.0.1:5000/x:latest"},
                     Spelling{"[::1]:5000/x", "[::1]:5000/x:latest"},
-                    Spelling{"hf.co/bartowski/Llama:Q4_K_M", "huggingface.co/bartowski/llama:Q4_K_M"},
+                    Spelling{"hf.co/bartowski/Llama:Q4_K_M",
+                             "huggingface.co/bartowski/llama:Q4_K_M"},
                     Spelling{"  index.docker.io/ai/x ", "docker.io/ai/x:latest"}));
 
 TEST(Reference, DigestForms) {
@@ -60,8 +62,10 @@ TEST(Reference, DigestForms) {
 }
 
 TEST(Reference, RefusesWhatIsNoName) {
-  for (const char* bad : {"", "  ", ":tag", "a//b", "a/../b", "../x", "x:", "x:a b", "x@sha256:12", "x@", "-x", "a/-b",
-                          "ex ample.com/x", "a.b:99999/x", "a\nb", "x:tag\n@", "a___b", "host.com:/x", "/x", "x/"}) {
+  for (const char* bad : {"",         "  ",    ":tag",           "a//b",        "a/../b",
+                          "../x",     "x:",    "x:a b",          "x@sha256:12", "x@",
+                          "-x",       "a/-b",  "ex ample.com/x", "a.b:99999/x", "a\nb",
+                          "x:tag\n@", "a___b", "host.com:/x",    "/x",          "x/"}) {
     EXPECT_FALSE(parse_reference(bad)) << bad;
   }
   EXPECT_FALSE(parse_reference(std::string(300, 'a')));
@@ -92,10 +96,12 @@ TEST(ModelName, IdsComeFirst) {
 }
 
 TEST(PlainHttp, OnlyThisMachineAndDotLocal) {
-  for (const char* host : {"localhost", "localhost:5000", "127.0.0.1:5000", "127.8.8.8", "[::1]:5000", "nas.local:80"}) {
+  for (const char* host : {"localhost", "localhost:5000", "127.0.0.1:5000", "127.8.8.8",
+                           "[::1]:5000", "nas.local:80"}) {
     EXPECT_TRUE(is_plain_http_host(host)) << host;
   }
-  for (const char* host : {"docker.io", "127.0.0.1.evil.com", "localhost.evil.com", "10.0.0.1:5000", "[::2]"}) {
+  for (const char* host :
+       {"docker.io", "127.0.0.1.evil.com", "localhost.evil.com", "10.0.0.1:5000", "[::2]"}) {
     EXPECT_FALSE(is_plain_http_host(host)) << host;
   }
 }
@@ -106,7 +112,8 @@ std::string manifest_with(const std::string& extra) {
 }
 
 TEST(Manifest, RoundTripKeepsBytes) {
-  const std::string bytes = manifest_with(R"({"mediaType":"l","digest":")" + kDigest + R"(","size":3,"annotations":{"a":"b"}})");
+  const std::string bytes = manifest_with(R"({"mediaType":"l","digest":")" + kDigest +
+                                          R"(","size":3,"annotations":{"a":"b"}})");
   const auto manifest = parse_manifest(bytes, media::kManifest);
   ASSERT_TRUE(manifest) << manifest.error().message();
   EXPECT_EQ(serialize(*manifest), bytes);
@@ -114,18 +121,26 @@ TEST(Manifest, RoundTripKeepsBytes) {
 }
 
 TEST(Manifest, RefusesLies) {
-  EXPECT_FALSE(parse_manifest(manifest_with(""), media::kDockerManifest)) << "announced as another type";
+  EXPECT_FALSE(parse_manifest(manifest_with(""), media::kDockerManifest))
+      << "announced as another type";
   EXPECT_FALSE(parse_manifest(R"({"schemaVersion":1})", media::kManifest));
-  EXPECT_FALSE(parse_manifest(manifest_with(R"({"mediaType":"l","digest":"sha256:../x","size":3})"), media::kManifest));
-  EXPECT_FALSE(parse_manifest(manifest_with(R"({"mediaType":"l","digest":")" + kDigest + R"(","size":-3})"), media::kManifest));
-  EXPECT_FALSE(parse_manifest(manifest_with(R"({"mediaType":"l","digest":")" + kDigest + R"(","size":9223372036854775807})"),
+  EXPECT_FALSE(parse_manifest(manifest_with(R"({"mediaType":"l","digest":"sha256:../x","size":3})"),
                               media::kManifest));
-  EXPECT_EQ(parse_manifest(std::string(kMaxManifestBytes + 1, ' '), media::kManifest).error().code(), Code::kTooLarge);
+  EXPECT_FALSE(
+      parse_manifest(manifest_with(R"({"mediaType":"l","digest":")" + kDigest + R"(","size":-3})"),
+                     media::kManifest));
+  EXPECT_FALSE(parse_manifest(manifest_with(R"({"mediaType":"l","digest":")" + kDigest +
+                                            R"(","size":9223372036854775807})"),
+                              media::kManifest));
+  EXPECT_EQ(
+      parse_manifest(std::string(kMaxManifestBytes + 1, ' '), media::kManifest).error().code(),
+      Code::kTooLarge);
 }
 
 TEST(Index, KeepsPlatforms) {
-  const std::string bytes = R"({"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":")" +
-                            kDigest + R"(","size":9,"platform":{"architecture":"amd64","os":"linux"}}]})";
+  const std::string bytes =
+      R"({"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":")" +
+      kDigest + R"(","size":9,"platform":{"architecture":"amd64","os":"linux"}}]})";
   const auto index = parse_index(bytes, media::kIndex);
   ASSERT_TRUE(index) << index.error().message();
   EXPECT_EQ(index->manifests[0].platform->architecture, "amd64");

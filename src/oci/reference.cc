@@ -13,7 +13,8 @@ bool is_alnum(char c) { return is_lower_alnum(c) || (c >= 'A' && c <= 'Z'); }
 
 // One separator of the grammar: ".", "_", "__" or any number of "-".
 bool is_separator(std::string_view text) {
-  return text == "." || text == "_" || text == "__" || text.find_first_not_of('-') == std::string_view::npos;
+  return text == "." || text == "_" || text == "__" ||
+         text.find_first_not_of('-') == std::string_view::npos;
 }
 
 bool is_component(std::string_view text) {
@@ -41,8 +42,9 @@ bool is_ipv6_host(std::string_view text) {
   if (!text.starts_with('[') || close == std::string_view::npos) return false;
   const std::string_view inside = text.substr(1, close - 1);
   const std::string_view after = text.substr(close + 1);
-  const bool address = inside.find(':') != std::string_view::npos &&
-                       inside.find_first_not_of("0123456789abcdefABCDEF:.") == std::string_view::npos;
+  const bool address =
+      inside.find(':') != std::string_view::npos &&
+      inside.find_first_not_of("0123456789abcdefABCDEF:.") == std::string_view::npos;
   return address && (after.empty() || (after.starts_with(':') && is_port(after.substr(1))));
 }
 
@@ -51,12 +53,14 @@ bool is_registry(std::string_view text) {
   const std::size_t colon = text.find(':');
   if (colon != std::string_view::npos && !is_port(text.substr(colon + 1))) return false;
   const std::string_view host = text.substr(0, colon);
-  if (host.empty() || host.size() > 253 || !is_alnum(host.front()) || !is_alnum(host.back())) return false;
+  if (host.empty() || host.size() > 253 || !is_alnum(host.front()) || !is_alnum(host.back()))
+    return false;
   if (host.find("..") != std::string_view::npos) return false;
   return std::ranges::all_of(host, [](char c) { return is_alnum(c) || c == '.' || c == '-'; });
 }
 
-// A first segment names a registry when it looks like a host: a dot, a port, an IPv6 literal, or localhost.
+// A first segment names a registry when it looks like a host: a dot, a port, an IPv6 literal, or
+// localhost.
 bool looks_like_registry(std::string_view segment) {
   return segment.find_first_of(".:[") != std::string_view::npos || segment == "localhost";
 }
@@ -80,7 +84,8 @@ Result<std::optional<Digest>> take_digest(std::string_view& rest) {
 std::optional<std::string_view> take_tag(std::string_view& rest) {
   const std::size_t colon = rest.rfind(':');
   const std::size_t slash = rest.rfind('/');
-  if (colon == std::string_view::npos || (slash != std::string_view::npos && colon < slash)) return std::nullopt;
+  if (colon == std::string_view::npos || (slash != std::string_view::npos && colon < slash))
+    return std::nullopt;
   const std::string_view tag = rest.substr(colon + 1);
   rest = rest.substr(0, colon);
   return tag;
@@ -89,7 +94,8 @@ std::optional<std::string_view> take_tag(std::string_view& rest) {
 std::string with_organisation(std::string_view repository, const std::string& registry,
                               const ReferenceDefaults& defaults, bool explicit_registry) {
   const bool plain = repository.find('/') == std::string_view::npos;
-  if (plain && !explicit_registry && registry == defaults.registry) return defaults.organisation + "/" + to_lower(repository);
+  if (plain && !explicit_registry && registry == defaults.registry)
+    return defaults.organisation + "/" + to_lower(repository);
   return to_lower(repository);
 }
 
@@ -97,7 +103,8 @@ std::string with_organisation(std::string_view repository, const std::string& re
 
 bool is_tag(std::string_view text) {
   if (text.empty() || text.size() > kMaxTag || !(is_alnum(text[0]) || text[0] == '_')) return false;
-  return std::ranges::all_of(text, [](char c) { return is_alnum(c) || c == '_' || c == '.' || c == '-'; });
+  return std::ranges::all_of(
+      text, [](char c) { return is_alnum(c) || c == '_' || c == '.' || c == '-'; });
 }
 
 bool is_repository(std::string_view text) {
@@ -118,7 +125,8 @@ Result<Reference> parse_reference(std::string_view given, const ReferenceDefault
   if (explicit_registry) {
     const std::string_view host = rest.substr(0, slash);
     if (!is_registry(host)) {
-      return fail(Code::kInvalid, "\"{}\" in \"{}\" is not a registry host", printable(host, 80), printable(text, 200));
+      return fail(Code::kInvalid, "\"{}\" in \"{}\" is not a registry host", printable(host, 80),
+                  printable(text, 200));
     }
     reference.registry = canonical_registry(host);
     rest = rest.substr(slash + 1);
@@ -127,13 +135,16 @@ Result<Reference> parse_reference(std::string_view given, const ReferenceDefault
   }
   const auto tag = take_tag(rest);
   if (tag && !is_tag(*tag)) {
-    return fail(Code::kInvalid, "\"{}\" in \"{}\" is not a tag (letters, digits, _ . -, at most 128)", printable(*tag, 140),
-                printable(text, 300));
+    return fail(Code::kInvalid,
+                "\"{}\" in \"{}\" is not a tag (letters, digits, _ . -, at most 128)",
+                printable(*tag, 140), printable(text, 300));
   }
   reference.tag = tag ? std::string(*tag) : reference.digest ? "" : "latest";
   reference.repository = with_organisation(rest, reference.registry, defaults, explicit_registry);
   if (!is_repository(reference.repository)) {
-    return fail(Code::kInvalid, "\"{}\" is not a model name: expected [registry/]name[:tag][@sha256:…]", printable(text, 300));
+    return fail(Code::kInvalid,
+                "\"{}\" is not a model name: expected [registry/]name[:tag][@sha256:…]",
+                printable(text, 300));
   }
   return reference;
 }
@@ -169,7 +180,8 @@ std::string Reference::manifest_reference() const { return digest ? digest->stri
 std::string Reference::familiar(const ReferenceDefaults& defaults) const {
   std::string text = registry == defaults.registry ? repository : repository_string();
   const std::string organisation = defaults.organisation + "/";
-  if (registry == defaults.registry && text.starts_with(organisation)) text = text.substr(organisation.size());
+  if (registry == defaults.registry && text.starts_with(organisation))
+    text = text.substr(organisation.size());
   if (!tag.empty() && tag != "latest") text += ":" + tag;
   if (digest && tag.empty()) text += "@" + digest->string();
   return text;

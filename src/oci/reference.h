@@ -1,7 +1,9 @@
-// Names of models: what a user types, and what it means. Docker Model Runner's rules (facts 3.4): trim; hf.co is
-// huggingface.co; an id or its prefix; else [registry/]repository[:tag][@digest] with `ai/` and `latest` by default.
+// Names of models: what a user types, and what it means. Docker Model Runner's rules (facts 3.4):
+// trim; hf.co is huggingface.co; an id or its prefix; else [registry/]repository[:tag][@digest]
+// with `ai/` and `latest` by default.
 //
-// Pure, thread-safe. Failure: kInvalid with the part that is wrong. Grammar: distribution-spec 1.1 (names, tags).
+// Pure, thread-safe. Failure: kInvalid with the part that is wrong. Grammar: distribution-spec 1.1
+// (names, tags).
 #pragma once
 
 #include <optional>
@@ -44,8 +46,8 @@ struct IdPrefix {
   std::string hex;
 };
 
-// What a user or an API client calls a model that may be local: an id (12 or 64 hex, or sha256:64 hex) or a reference.
-// A 12-hex name is both; the caller tries the id first.
+// What a user or an API client calls a model that may be local: an id (12 or 64 hex, or sha256:64
+// hex) or a reference. A 12-hex name is both; the caller tries the id first.
 struct ModelName {
   std::optional<IdPrefix> id;
   std::optional<Reference> reference;
@@ -53,10 +55,12 @@ struct ModelName {
 };
 Result<ModelName> parse_model_name(std::string_view text, const ReferenceDefaults& defaults = {});
 
-bool is_tag(std::string_view text);         // [A-Za-z0-9_][A-Za-z0-9._-]{0,127}
-bool is_repository(std::string_view text);  // path components of [a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*, at most 255
+bool is_tag(std::string_view text);  // [A-Za-z0-9_][A-Za-z0-9._-]{0,127}
+bool is_repository(
+    std::string_view text);  // path components of [a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*, at most 255
 
-// Whether plain HTTP is used without being asked for: localhost, *.localhost, 127.0.0.0/8, [::1], *.local.
+// Whether plain HTTP is used without being asked for: localhost, *.localhost, 127.0.0.0/8, [::1],
+// *.local.
 bool is_plain_http_host(std::string_view registry);
 
 }  // namespace berth::oci

@@ -34,7 +34,8 @@ struct Waiter {
 Task<Status> Event::wait_until(Op& op, SteadyTime time) {
   CO_TRY_OK(op.check());
   const SteadyTime bound = op.deadline() && *op.deadline() < time ? *op.deadline() : time;
-  // Giving up wakes every waiter: each re-checks its condition, which the contract of wait() asks for anyway.
+  // Giving up wakes every waiter: each re-checks its condition, which the contract of wait() asks
+  // for anyway.
   const auto registration = op.on_cancel([this] { timer_.cancel(); });
   boost::system::error_code ignored;
   if (bound == SteadyTime::max()) {
@@ -61,15 +62,16 @@ Scope::~Scope() { BERTH_ASSERT(running_ == 0); }
 
 void Scope::spawn(Task<Status> child) {
   ++running_;
-  asio::co_spawn(loop_.context(), std::move(child), [this](std::exception_ptr thrown, Status status) {
-    if (thrown) std::rethrow_exception(thrown);  // a bug: surfaces from Loop::run
-    if (!status && !failure_) {
-      failure_ = status.error();
-      if (cancel_) cancel_->cancel(*failure_);
-    }
-    --running_;
-    idle_.notify_all();
-  });
+  asio::co_spawn(loop_.context(), std::move(child),
+                 [this](std::exception_ptr thrown, Status status) {
+                   if (thrown) std::rethrow_exception(thrown);  // a bug: surfaces from Loop::run
+                   if (!status && !failure_) {
+                     failure_ = status.error();
+                     if (cancel_) cancel_->cancel(*failure_);
+                   }
+                   --running_;
+                   idle_.notify_all();
+                 });
 }
 
 Task<Status> Scope::join() {
@@ -91,7 +93,8 @@ Task<Result<Limiter::Permit>> Limiter::acquire(Op& op) {
   while (ticket != serving_ || free_ == 0) {
     const Status waited = co_await freed_.wait(op);
     if (!waited && (op.cancelled() || !op.check())) {
-      // Leaving the line: wait for the turn without taking a permit, so that the order stays intact.
+      // Leaving the line: wait for the turn without taking a permit, so that the order stays
+      // intact.
       Op forever;
       while (ticket != serving_) (void)co_await freed_.wait(forever);
       ++serving_;

@@ -1,19 +1,21 @@
-// The few asynchronous building blocks: run on the pool, wait for time, wait for an event, join children.
+// The few asynchronous building blocks: run on the pool, wait for time, wait for an event, join
+// children.
 #pragma once
 
-#include <boost/asio/associated_executor.hpp>
-#include <boost/asio/async_result.hpp>
-#include <boost/asio/post.hpp>
-#include <boost/asio/steady_timer.hpp>
-#include <boost/asio/thread_pool.hpp>
-#include <boost/asio/this_coro.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <chrono>
 #include <memory>
 #include <optional>
 #include <type_traits>
 #include <utility>
 #include <vector>
+
+#include <boost/asio/associated_executor.hpp>
+#include <boost/asio/async_result.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <boost/asio/use_awaitable.hpp>
 
 #include "base/error.h"
 #include "rt/loop.h"
@@ -22,8 +24,9 @@
 
 namespace berth::rt {
 
-// Runs `work()` on the blocking pool of the loop and resumes the caller on the loop with its result. `work` must not
-// touch what the loop owns while it runs; it is not interrupted by cancellation (bound it). The result must be movable.
+// Runs `work()` on the blocking pool of the loop and resumes the caller on the loop with its
+// result. `work` must not touch what the loop owns while it runs; it is not interrupted by
+// cancellation (bound it). The result must be movable.
 //
 //   auto data = co_await blocking(loop, [&] { return file.read_all(); });
 template <class Work>
@@ -45,12 +48,14 @@ Task<std::invoke_result_t<Work>> blocking(Loop& loop, Work work) {
   co_return std::move(**slot);
 }
 
-// Waits until `time`; kCancelled when the Op is cancelled first, kTimeout when its deadline is earlier.
+// Waits until `time`; kCancelled when the Op is cancelled first, kTimeout when its deadline is
+// earlier.
 Task<Status> sleep_until(Op& op, SteadyTime time);
 Task<Status> sleep_for(Op& op, std::chrono::milliseconds duration);
 
-// A condition that coroutines of the loop wait for. `notify_all` wakes those that wait now: re-check the condition in
-// a loop (while (!ready) CO_TRY_OK(co_await event.wait(op))). Loop thread only.
+// A condition that coroutines of the loop wait for. `notify_all` wakes those that wait now:
+// re-check the condition in a loop (while (!ready) CO_TRY_OK(co_await event.wait(op))). Loop thread
+// only.
 class Event {
  public:
   explicit Event(Loop& loop) : timer_(loop.context(), SteadyTime::max()) {}
@@ -63,7 +68,8 @@ class Event {
   boost::asio::steady_timer timer_;
 };
 
-// Owns child coroutines: nothing detached. `join` waits for all; it must be awaited before the Scope goes.
+// Owns child coroutines: nothing detached. `join` waits for all; it must be awaited before the
+// Scope goes.
 class Scope {
  public:
   explicit Scope(Loop& loop) : loop_(loop), idle_(loop) {}
@@ -74,7 +80,8 @@ class Scope {
   void cancel_on_failure(Op& op) { cancel_ = &op; }
   std::size_t running() const { return running_; }
 
-  // Waits for every child, cancelled or not (children end by their own Op), and returns the first failure.
+  // Waits for every child, cancelled or not (children end by their own Op), and returns the first
+  // failure.
   Task<Status> join();
 
  private:

@@ -1,8 +1,9 @@
 #include "rt/loop.h"
 
-#include <boost/asio/signal_set.hpp>
 #include <csignal>
 #include <memory>
+
+#include <boost/asio/signal_set.hpp>
 
 namespace berth::rt {
 

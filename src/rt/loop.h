@@ -1,16 +1,18 @@
 // The event loop of the process: one thread runs all coroutines, a bounded pool runs what blocks.
 //
-// A Loop is made in main (or a test), one a process in practice. `run` drives the loop until the given task is done.
-// Nobody else starts threads. No lambda coroutine may capture: pass arguments as parameters of a named coroutine.
+// A Loop is made in main (or a test), one a process in practice. `run` drives the loop until the
+// given task is done. Nobody else starts threads. No lambda coroutine may capture: pass arguments
+// as parameters of a named coroutine.
 #pragma once
 
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/thread_pool.hpp>
 #include <exception>
 #include <functional>
 #include <optional>
 #include <utility>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/thread_pool.hpp>
 
 #include "base/assert.h"
 #include "base/error.h"
@@ -30,8 +32,8 @@ class Loop {
   boost::asio::io_context& context() { return context_; }
   boost::asio::thread_pool& pool() { return pool_; }
 
-  // Runs `task` to its end on the calling thread and returns its result; everything spawned goes on meanwhile.
-  // An exception that leaves the task is a bug and is rethrown here.
+  // Runs `task` to its end on the calling thread and returns its result; everything spawned goes on
+  // meanwhile. An exception that leaves the task is a bug and is rethrown here.
   template <class T>
   T run(Task<T> task) {
     std::optional<T> result;
@@ -49,8 +51,8 @@ class Loop {
   }
   void run(Task<void> task);
 
-  // Calls `on_signal(number)` on the loop for SIGINT, SIGTERM and SIGHUP from now on (never for others);
-  // without handlers these keep their default action.
+  // Calls `on_signal(number)` on the loop for SIGINT, SIGTERM and SIGHUP from now on (never for
+  // others); without handlers these keep their default action.
   void handle_signals(std::function<void(int)> on_signal);
 
  private:

@@ -20,7 +20,8 @@ Op::Registration::~Registration() {
   if (op_) op_->stops_.erase(at_);
 }
 
-Op::Op(Op& parent, std::optional<SteadyTime> deadline) : name_(parent.name_), deadline_(parent.deadline_) {
+Op::Op(Op& parent, std::optional<SteadyTime> deadline)
+    : name_(parent.name_), deadline_(parent.deadline_) {
   if (deadline && (!deadline_ || *deadline < *deadline_)) deadline_ = deadline;
   parent_ = parent.on_cancel([this, &parent] { cancel(*parent.reason_); });
 }

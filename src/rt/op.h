@@ -1,8 +1,10 @@
-// Op: what every asynchronous function takes first. It carries cancellation, a deadline and a name for the log.
+// Op: what every asynchronous function takes first. It carries cancellation, a deadline and a name
+// for the log.
 //
-// Loop thread only. An Op is owned by whoever starts the operation and outlives it. Children inherit the stop of
-// their parent. Cancelling runs the callbacks registered by whatever the operation waits on (a socket, a timer, a
-// transfer), which then ends with Code::kCancelled; nothing is torn down under a running coroutine.
+// Loop thread only. An Op is owned by whoever starts the operation and outlives it. Children
+// inherit the stop of their parent. Cancelling runs the callbacks registered by whatever the
+// operation waits on (a socket, a timer, a transfer), which then ends with Code::kCancelled;
+// nothing is torn down under a running coroutine.
 #pragma once
 
 #include <chrono>

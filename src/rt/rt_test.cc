@@ -1,6 +1,5 @@
-#include <gtest/gtest.h>
-
 #include <csignal>
+#include <gtest/gtest.h>
 #include <thread>
 
 #include "rt/async.h"
@@ -33,7 +32,7 @@ TEST(Loop, RunReturnsTheResult) {
 Task<Result<bool>> runs_elsewhere(Loop& loop) {
   const auto here = std::this_thread::get_id();
   const auto there = co_await blocking(loop, [] { return std::this_thread::get_id(); });
-  co_return here != there && here == std::this_thread::get_id();
+  co_return here != there&& here == std::this_thread::get_id();
 }
 TEST(Blocking, RunsOnThePoolAndResumesOnTheLoop) {
   Loop loop;
@@ -71,7 +70,9 @@ TEST(Op, ChildStopsWithItsParent) {
 
 TEST(Op, RegistrationOfADeadChildIsForgotten) {
   Op parent;
-  { Op child(parent); }
+  {
+    Op child(parent);
+  }
   parent.cancel();
   EXPECT_TRUE(parent.cancelled());
 }

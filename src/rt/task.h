@@ -1,4 +1,5 @@
-// Task<T>: the coroutine type of every asynchronous function in Berth. All of them run on the one loop thread.
+// Task<T>: the coroutine type of every asynchronous function in Berth. All of them run on the one
+// loop thread.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
