@@ -1,5 +1,6 @@
 # What `cmake --install` puts in place, and the .deb that is made of it (cpack -G DEB in the build folder).
 include(GNUInstallDirs)
+set(CMAKE_SKIP_INSTALL_ALL_DEPENDENCY ON)  # installing and packing need berth built, not the tests
 
 install(TARGETS berth RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 
