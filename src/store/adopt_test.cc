@@ -1,5 +1,7 @@
 #include <sys/stat.h>
 
+#include "store/blobs.h"
+#include "store/catalog.h"
 #include "store/store_fixture.h"
 
 namespace berth::store {
@@ -80,6 +82,16 @@ TEST_F(AdoptTest, ALinkTakesNoSpace) {
   EXPECT_EQ(a.st_ino, b.st_ino);
   EXPECT_TRUE(run(store_->check_linked(op_, adopted.digest)));
   EXPECT_EQ(ingests(), 0U);
+}
+
+TEST_F(AdoptTest, AFreshLinkIsNotSuspect) {
+  const auto adopted = adopt(original("weights"), Adoption::kLink).value();
+  auto layout = Layout::open(root(), Layout::Access::kReadWrite).value();
+  auto catalog = Catalog::open(layout).value();
+  const auto found = catalog->read([&](Database& database) {
+    return presence(database, layout, {.digest = adopted.digest, .size = 7});
+  });
+  EXPECT_EQ(found.value(), Presence::kHere);  // else it would be read a second time
 }
 
 TEST_F(AdoptTest, AChangedLinkIsCorruptAndNamesItsFile) {

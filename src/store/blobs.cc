@@ -84,6 +84,15 @@ Result<std::optional<oci::Digest>> selected(Database& database, const oci::Diges
   return model;
 }
 
+// Moving the file into its place has changed its ctime, and only that.
+Status record_link(Database& database, const Layout& layout, const Arrival& arrival) {
+  LinkedFile link = *arrival.link;
+  TRY(const auto info, layout.find_blob(arrival.blob.digest));
+  if (info && info->size == link.size && info->mtime_ns == link.mtime_ns)
+    link.ctime_ns = info->ctime_ns;
+  return save_link(database, arrival.blob.digest, link);
+}
+
 // Whether the blob that lies here is to be kept: an own copy replaces a link, which its owner may
 // still change.
 Result<bool> keeps_old(Database& database, const Layout& layout, const Arrival& arrival) {
@@ -189,7 +198,7 @@ Result<bool> commit(Database& database, const Layout& layout, const Arrival& arr
   TRY_OK(layout.publish(arrival.file, arrival.blob.digest));
   TRY_OK(insert_row(database, arrival.blob, arrival.children, now()));
   TRY_OK(database.run("DELETE FROM links WHERE digest = ?", arrival.blob.digest.string()));
-  if (arrival.link) TRY_OK(save_link(database, arrival.blob.digest, *arrival.link));
+  if (arrival.link) TRY_OK(record_link(database, layout, arrival));
   return true;
 }
 
