@@ -29,6 +29,7 @@ class Access {
   Access(rt::Loop& loop, AccessRules rules);
 
   void reconfigure(AccessRules rules);
+  bool is_proxy(const std::string& peer) const;
   // nullopt: a caller who has shown no token that is valid. kDenied for a peer that may not call at
   // all.
   rt::Task<Result<std::optional<guard::Principal>>> identify(rt::Op& op,
@@ -36,7 +37,6 @@ class Access {
 
  private:
   bool needs_token(const http::Request& request) const;
-  bool is_proxy(const std::string& peer) const;
   enum class Freshness { kOfLastSecond, kNow };
   rt::Task<Status> refresh(Freshness wanted);
   rt::Task<Result<std::optional<guard::Principal>>> find(std::string token);

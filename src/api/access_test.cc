@@ -111,7 +111,13 @@ TEST_F(AccessTest, OnlyProxiesMayCallBehindAProxy) {
   options.access.behind_proxy = {"10.0.0.0/8"};
   peer = "10.1.2.3";
   EXPECT_EQ(get("/models").status, 200);
+  auto forwarded = request("GET", "/models");
+  forwarded.headers.set("X-Forwarded-Host", "models.example");
+  EXPECT_EQ(send(std::move(forwarded)).status, 200);
   peer = "192.0.2.7";
+  auto claimed = request("GET", "/models");
+  claimed.headers.set("X-Forwarded-Host", "models.example");
+  EXPECT_EQ(send(std::move(claimed)).status, 400);
   EXPECT_EQ(get("/models").status, 403);
   EXPECT_EQ(get("/models", token({"admin"})).status, 403);
   EXPECT_FALSE(check_rules({.behind_proxy = {"nonsense"}}));

@@ -118,6 +118,8 @@ Api::~Api() = default;
 rt::Task<Result<http::Response>> Api::handle(rt::Op& op, http::Request request) {
   const http::BrowserRules& rules = parts_->context.options.browser;
   strip_prefix(request.url);
+  // What a proxy adds is nothing that a stranger could claim; it is not believed, only tolerated.
+  if (parts_->access.is_proxy(request.peer)) request.headers.remove("X-Forwarded-Host");
   if (auto refused = http::guard_browser(request, rules)) co_return std::move(*refused);
   const auto origin = http::allowed_origin(request, rules);
   CO_TRY(Response response, co_await parts_->router.handle(op, std::move(request)));

@@ -7,12 +7,6 @@
 namespace berth::client {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
-std::chrono::milliseconds since(Clock::time_point start) {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - start);
-}
-
 // What a Berth server says about the engine in its headers.
 void describe(const http::Headers& headers, control::ChatStats& stats) {
   const auto load = headers.get("X-Berth-Load-Ms");
@@ -78,7 +72,7 @@ rt::Task<Result<control::ChatStats>> Runs::chat(rt::Op& op, control::ChatRequest
                                                 control::ChatSink& sink) {
   if (request.no_sandbox)
     sink.on_status("the server decides about its sandbox, so --no-sandbox changes nothing here");
-  const auto start = Clock::now();
+  const auto start = std::chrono::steady_clock::now();
   CO_TRY(http::Response response, co_await ask(op, request));
   control::ChatStats stats;
   describe(response.headers, stats);
@@ -92,7 +86,6 @@ rt::Task<Result<control::ChatStats>> Runs::chat(rt::Op& op, control::ChatRequest
     if (!more) break;
   }
   CO_TRY_OK(follower.end());
-  stats.total = since(start);
   co_return stats;
 }
 
