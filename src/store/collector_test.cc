@@ -98,7 +98,7 @@ TEST_F(CollectorTest, ARunLeaseProtectsAndSaysSo) {
     Lease lease = run(store_->lease(op_, Lease::Kind::kRun, {a.digest})).value();
     const Lease moved = std::move(lease);
     EXPECT_TRUE(run(store_->in_use(op_, a.digest)).value());
-    auto other = Store::open(loop_, {.root = root()}).value();
+    auto other = Store::open(loop(), {.root = root()}).value();
     EXPECT_TRUE(run(other->in_use(op_, a.digest)).value());
     EXPECT_TRUE(run(other->remove(op_, a.digest)).value().blobs.empty());
     EXPECT_TRUE(exists(digest_of("a")));

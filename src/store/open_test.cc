@@ -20,6 +20,7 @@ class OpenTest : public StoreTest {
   }
   // Runs `body` as nobody, who owns none of the files; true when it returned true.
   bool as_nobody(const std::function<bool()>& body) {
+    stop();
     const pid_t child = ::fork();
     if (child == 0) {
       if (::setresgid(65534, 65534, 65534) != 0 || ::setresuid(65534, 65534, 65534) != 0)
@@ -95,7 +96,7 @@ TEST_F(OpenTest, ADamagedCatalogueIsNamedAndCanBeMovedAway) {
   ASSERT_TRUE(bring(a, "ai/a"));
   store_.reset();
   std::ofstream(root() + "/berth.db") << std::string(8192, 'x');
-  const auto opened = Store::open(loop_, {.root = root()});
+  const auto opened = Store::open(loop(), {.root = root()});
   ASSERT_FALSE(opened);
   EXPECT_EQ(opened.error().code(), Code::kCorrupt);
   EXPECT_NE(opened.error().message().find(root() + "/berth.db"), std::string::npos);
@@ -110,19 +111,19 @@ TEST_F(OpenTest, ANewerCatalogueIsRefused) {
   sqlite3_open((root() + "/berth.db").c_str(), &database);
   sqlite3_exec(database, "PRAGMA user_version = 99", nullptr, nullptr, nullptr);
   sqlite3_close(database);
-  EXPECT_EQ(Store::open(loop_, {.root = root()}).error().code(), Code::kUnsupported);
+  EXPECT_EQ(Store::open(loop(), {.root = root()}).error().code(), Code::kUnsupported);
 }
 
 TEST_F(OpenTest, AFolderOfSomethingElseIsNotTaken) {
   folder_.write("thesis.txt", "mine");
-  EXPECT_EQ(Store::open(loop_, {.root = folder_.path()}).error().code(), Code::kInvalid);
+  EXPECT_EQ(Store::open(loop(), {.root = folder_.path()}).error().code(), Code::kInvalid);
   EXPECT_FALSE(std::filesystem::exists(folder_.path() + "/oci-layout"));
 }
 
 TEST_F(OpenTest, AnotherLayoutVersionIsRefused) {
   store_.reset();
   std::ofstream(root() + "/oci-layout") << R"({"imageLayoutVersion":"2.0.0"})";
-  EXPECT_EQ(Store::open(loop_, {.root = root()}).error().code(), Code::kUnsupported);
+  EXPECT_EQ(Store::open(loop(), {.root = root()}).error().code(), Code::kUnsupported);
 }
 
 TEST_F(OpenTest, ReadOnlyListsAndRefusesToWrite) {

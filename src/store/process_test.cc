@@ -172,23 +172,24 @@ TEST_F(ProcessTest, TagsMovedByManyAreAllThere) {
 }
 
 TEST_F(ProcessTest, TheLeaseOfAKilledProcessEnds) {
-  rt::Loop loop;
-  rt::Op op;
   content::MemoryTarget from;
-  const auto store = Store::open(loop, {.root = root()}).value();
   const auto model = make_model(from, {"a"});
-  ASSERT_TRUE(loop.run(bring(op, *store, from, model, "ai/a")));
   int ready[2];
   ASSERT_EQ(::pipe(ready), 0);
-  child([&](rt::Loop& inner, Store& mine) {
-    rt::Op child_op;
-    const auto lease = inner.run(mine.lease(child_op, Lease::Kind::kRun, {model.digest}));
+  child([&](rt::Loop& loop, Store& store) {
+    rt::Op op;
+    if (!good(loop.run(bring(op, store, from, model, "ai/a")))) return false;
+    const auto lease = loop.run(store.lease(op, Lease::Kind::kRun, {model.digest}));
     (void)!::write(ready[1], "x", 1);
     ::pause();
     return lease.has_value();
   });
+  ::close(ready[1]);
   char byte = 0;
   ASSERT_EQ(::read(ready[0], &byte, 1), 1);
+  rt::Loop loop;
+  rt::Op op;
+  const auto store = Store::open(loop, {.root = root()}).value();
   EXPECT_TRUE(loop.run(store->in_use(op, model.digest)).value());
   EXPECT_TRUE(loop.run(store->remove(op, model.digest)).value().blobs.empty());
   ::kill(children_.at(0), SIGKILL);
@@ -197,7 +198,6 @@ TEST_F(ProcessTest, TheLeaseOfAKilledProcessEnds) {
   EXPECT_FALSE(loop.run(store->in_use(op, model.digest)).value());
   EXPECT_EQ(loop.run(store->prune(op, {})).value().blobs.size(), 3U);
   ::close(ready[0]);
-  ::close(ready[1]);
 }
 
 // Sends half of the blob, tells the test, and hangs.
@@ -241,6 +241,7 @@ TEST_F(ProcessTest, AnotherGoesOnWhenTheOneThatFetchesIsKilled) {
     Stuck from(bytes, ready[1]);
     return good(loop.run(store.put(op, oci::describe(bytes, "w"), from, quiet)));
   });
+  ::close(ready[1]);
   char byte = 0;
   ASSERT_EQ(::read(ready[0], &byte, 1), 1);
   rt::Loop loop;
@@ -265,7 +266,6 @@ TEST_F(ProcessTest, AnotherGoesOnWhenTheOneThatFetchesIsKilled) {
   ASSERT_TRUE(loop.run(store->put(op, blob, from, first)));
   EXPECT_GT(first.current, bytes.size() / 4);  // not from the start
   ::close(ready[0]);
-  ::close(ready[1]);
 }
 
 }  // namespace

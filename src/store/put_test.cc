@@ -201,14 +201,15 @@ TEST_F(PutTest, AFullDiskLeavesNothing) {
   Peer peer;
   peer.bytes = pattern(3'000'000);
   const auto blob = describe(peer.bytes);
+  stop();
   const pid_t child = ::fork();
   if (child == 0) {
-    rt::Loop loop;
-    auto store = Store::open(loop, {.root = root()}).value();
+    rt::Loop inner;
+    auto store = Store::open(inner, {.root = root()}).value();
     ::signal(SIGXFSZ, SIG_IGN);
     const rlimit limit = {.rlim_cur = 1'000'000, .rlim_max = 1'000'000};
     ::setrlimit(RLIMIT_FSIZE, &limit);
-    const Status status = loop.run(store->put(op_, blob, peer, quiet_));
+    const Status status = inner.run(store->put(op_, blob, peer, quiet_));
     ::_exit(!status && status.error().message().find("write") != std::string::npos ? 0 : 1);
   }
   int result = 0;
@@ -289,7 +290,7 @@ TEST_F(PutTest, TwoAtOnceFetchOnce) {
   Peer peer;
   peer.bytes = pattern(2'000'000);
   const auto blob = describe(peer.bytes);
-  rt::Scope scope(loop_);
+  rt::Scope scope(loop());
   scope.spawn(store_->put(op_, blob, peer, quiet_));
   scope.spawn(store_->put(op_, blob, peer, quiet_));
   EXPECT_TRUE(run(scope.join()));

@@ -88,9 +88,17 @@ class StoreTest : public testing::Test {
 
   void open(bool read_only = false) {
     store_.reset();
-    auto opened = Store::open(loop_, {.root = root(), .read_only = read_only});
+    if (!loop_) loop_.emplace();
+    auto opened = Store::open(*loop_, {.root = root(), .read_only = read_only});
     ASSERT_TRUE(opened) << opened.error().message();
     store_ = std::move(*opened);
+  }
+
+  rt::Loop& loop() { return *loop_; }
+  // Ends every thread, so that a child can be forked; open() goes on afterwards.
+  void stop() {
+    store_.reset();
+    loop_.reset();
   }
 
   std::string root() const { return folder_.path() + "/store"; }
@@ -107,7 +115,7 @@ class StoreTest : public testing::Test {
 
   template <class T>
   T run(Task<T> task) {
-    return loop_.run(std::move(task));
+    return loop_->run(std::move(task));
   }
   Status put(const oci::Descriptor& blob) { return run(store_->put(op_, blob, from_, quiet_)); }
   Status bring(const oci::Descriptor& root, const std::string& name) {
@@ -119,7 +127,7 @@ class StoreTest : public testing::Test {
   std::vector<Record> list() { return run(store_->list(op_)).value(); }
 
   TempFolder folder_;
-  rt::Loop loop_;
+  std::optional<rt::Loop> loop_;
   rt::Op op_;
   content::MemoryTarget from_;
   content::NoProgress quiet_;
