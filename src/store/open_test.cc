@@ -81,6 +81,18 @@ TEST_F(OpenTest, ADamagedManifestIsLeftOutOfTheRebuild) {
   EXPECT_TRUE(find("ai/b"));
 }
 
+TEST_F(OpenTest, AChangedLinkIsFoundAfterARebuild) {
+  const std::string path = folder_.write("model.gguf", "weights");
+  const std::string other = folder_.write("other.gguf", "others!");
+  const auto good = run(store_->adopt(op_, path, Adoption::kLink, quiet_)).value();
+  const auto bad = run(store_->adopt(op_, other, Adoption::kLink, quiet_)).value();
+  lose_catalogue();
+  folder_.write("other.gguf", "OTHERS!");
+  open();
+  EXPECT_TRUE(run(store_->check_linked(op_, good.digest)));
+  EXPECT_EQ(run(store_->check_linked(op_, bad.digest)).error().code(), Code::kCorrupt);
+}
+
 TEST_F(OpenTest, WithoutALogTheIndexViewTells) {
   const auto a = make_model(from_, {"a"});
   ASSERT_TRUE(bring(a, "ai/a"));

@@ -123,6 +123,11 @@ class Rebuild {
       TRY(const auto info, layout_.find_blob(digest));
       if (!info || !info->is_regular) continue;
       TRY_OK(insert_row(database_, {.digest = digest, .size = info->size}, {}, now()));
+      // A link, or what may be one: the record is lost, so its content is looked at before it is
+      // used.
+      if (info->links == 1 && (info->mode & 0222U) == 0) continue;
+      TRY_OK(
+          save_link(database_, digest, {.path = "a file outside the store", .size = info->size}));
     }
     return {};
   }
