@@ -12,6 +12,8 @@ namespace {
 constexpr std::string_view kConfigurations = "configuration";
 constexpr std::chrono::seconds kRemember{1};
 constexpr std::size_t kMaxRemembered = 1000;
+// What the engine may keep of earlier prompts (--cache-ram of the launch plan).
+constexpr std::uint64_t kPromptCache = 256ULL << 20;
 
 std::string configuration_key(const std::string& id, std::string_view mode) {
   return fmt::format("{} {}", id, mode.empty() ? "any" : mode);
@@ -95,7 +97,7 @@ Result<Need> need_of(const engine::ModelFiles& files, NeedRequest request) {
   if (request.options.cache_type_k) estimate.key_type = *request.options.cache_type_k;
   if (request.options.cache_type_v) estimate.value_type = *request.options.cache_type_v;
   TRY(const formats::Estimate memory, formats::estimate_memory(profile, estimate));
-  need.bytes = memory.total() + projector_bytes(files);
+  need.bytes = memory.total() + projector_bytes(files) + kPromptCache;
   need.shape.layers = profile.facts.block_count.value_or(0);
   need.shape.weight_bytes = memory.weights;
   need.shape.kv_bytes_per_token = estimate.context > 0 ? memory.kv_cache / estimate.context : 0;
@@ -189,6 +191,8 @@ rt::Task<Result<runner::LoadSpec>> Launcher::prepare(rt::Op& op, Wanted wanted) 
   }
   if (!request.options.parallel)
     request.options.parallel = static_cast<std::int64_t>(shared_.settings.engine.parallel);
+  // The slots share the whole context: a lone request may use all of it, as the user was told.
+  if (!request.options.kv_unified) request.options.kv_unified = true;
   if (wanted.context_size) {
     request.context.asked = wanted.context_size;
   } else if (request.options.context_size) {

@@ -26,9 +26,8 @@ class Digest {
   std::string_view algorithm_name() const;             // "sha256"
   crypto::Algorithm algorithm() const;
   std::string_view hex() const;
-  std::string short_hex() const {
-    return std::string(hex().substr(0, 12));
-  }                          // as docker prints ids
+  // As docker prints ids.
+  std::string short_hex() const { return std::string(hex().substr(0, 12)); }
   std::string path() const;  // "sha256/<hex>"
 
   friend auto operator<=>(const Digest&, const Digest&) = default;

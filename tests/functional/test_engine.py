@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -222,3 +223,17 @@ def test_tokens(user, tiny_model):
         assert daemon.request("GET", "/models", headers={"Authorization": f"Bearer {token}x"})[0] == 401
     finally:
         daemon.close()
+
+
+def test_a_token_limits_its_holder_on_loopback_too(user, tiny_model, daemon):
+    made = user.run("token", "create", "--name", "reader", "--scope", "read").stdout.split()
+    token = next(word for word in made if word.startswith("berth_"))
+    reader = {"Authorization": f"Bearer {token}"}
+    assert daemon.request("GET", "/models", headers=reader)[0] == 200
+    assert daemon.request("DELETE", f"/models/{tiny_model}", headers=reader)[0] == 403
+    assert daemon.request("GET", "/models", headers={"Authorization": "Bearer sk-dummy"})[0] == 200
+
+
+def test_one_request_may_use_the_whole_context(user, smollm2):
+    answer = user.run("run", "--verbose", "--ctx", "1024", "--max-tokens", "4", smollm2, "word " * 600)
+    assert int(re.search(r"prompt tokens: +(\d+)", answer.stderr).group(1)) > 600
