@@ -429,7 +429,6 @@ class FakeRegistry : public http::Service {
   http::Response referrers(const http::Request& request, const std::string& name,
                            const std::string& subject) {
     if (!referrers_api) return error(404, "NOT_FOUND");
-    const std::string wanted = http::query_get(request.url.query, "artifactType").value_or("");
     json::Array list;
     for (const auto& [digest, manifest] : repos[name].manifests) {
       const auto value = json::parse(manifest.bytes, "manifest").value();
