@@ -1,5 +1,6 @@
 #include "local/transfers.h"
 
+#include "base/failpoint.h"
 #include "content/copy.h"
 #include "model/archive.h"
 #include "model/codec.h"
@@ -61,7 +62,9 @@ rt::Task<Status> Transfers::settle(rt::Op& op, const model::Loaded& loaded,
   const oci::Descriptor root = loaded.index.value_or(loaded.manifest);
   if (loaded.index)
     CO_TRY_OK(co_await shared_.store->set_selected(op, root.digest, loaded.manifest.digest));
+  BERTH_FAILPOINT("local.settle.before_tag");
   for (const oci::Reference& tag : tags) CO_TRY_OK(co_await shared_.store->tag(op, root, tag));
+  BERTH_FAILPOINT("local.settle.after_tag");
   CO_TRY_OK(co_await shared_.store->set_metadata(op, loaded.manifest.digest,
                                                  model::to_text(model::summarize(loaded.model))));
   co_return co_await shared_.store->write_index(op);
@@ -122,7 +125,9 @@ rt::Task<Result<control::PushResult>> Transfers::push(rt::Op& op, control::PushR
   };
   CO_TRY_OK(co_await content::copy_graph(op, shared_.loop, *shared_.store, *repository, root,
                                          bridge, std::move(options)));
+  BERTH_FAILPOINT("local.push.before_tag");
   CO_TRY_OK(co_await repository->tag(op, root, reference));
+  BERTH_FAILPOINT("local.push.after_tag");
   co_return control::PushResult{.reference = reference.string(),
                                 .digest = root.digest.string(),
                                 .size = loaded.model.size,

@@ -1,5 +1,6 @@
 #include "store/collector.h"
 
+#include "base/failpoint.h"
 #include "store/blobs.h"
 #include "store/digest_lock.h"
 #include "store/session.h"
@@ -55,8 +56,10 @@ std::uint64_t space(const std::optional<fs::FileInfo>& info) {
 Status take(Database& database, const Layout& layout, const oci::Digest& digest,
             const std::string& trash, bool has_file) {
   if (has_file) {
+    BERTH_FAILPOINT("store.collect.before_rename");
     TRY_OK(
         layout.root().rename(Layout::blob_name(digest), fmt::format("{}/{}", trash, digest.hex())));
+    BERTH_FAILPOINT("store.collect.after_rename");
   }
   return database.run("DELETE FROM blobs WHERE digest = ?", digest.string());
 }
@@ -133,6 +136,7 @@ Result<Freed> collect_ingests(const Layout& layout, std::chrono::seconds older_t
     freed.bytes += layout.disk_use(fmt::format("{}/{}", kIngestFolder, name)).allocated;
     const auto digest = Layout::ingest_digest(name);
     freed.ingests.push_back(digest ? digest->string() : name);
+    BERTH_FAILPOINT("store.collect.before_ingest");
     if (dry_run == DryRun::kNo) TRY_OK(dir.remove_tree(name));
   }
   return freed;

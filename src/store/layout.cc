@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "base/failpoint.h"
 #include "json/json.h"
 
 namespace berth::store {
@@ -133,6 +134,7 @@ Status Layout::publish(const std::string& file, const oci::Digest& digest) const
 }
 
 Status Layout::sync_blobs(const oci::Digest& digest) const {
+  BERTH_FAILPOINT("store.commit.before_folder_sync");
   TRY(const fs::Dir dir, root_.subdir(fmt::format("blobs/{}", digest.algorithm_name())));
   return dir.sync();
 }

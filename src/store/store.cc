@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "base/failpoint.h"
 #include "oci/media_types.h"
 #include "store/adopt.h"
 #include "store/blobs.h"
@@ -137,6 +138,7 @@ struct Store::Parts {
       return {};
     }));
     auto freed = co_await desk.write(op, kFull, work);
+    BERTH_FAILPOINT("store.collect.before_trash");
     const Status emptied = co_await rt::blocking(
         desk.loop(), [this, &trash] { return desk.layout().root().remove_tree(trash); });
     if (freed && !emptied) co_return std::unexpected(emptied.error());
