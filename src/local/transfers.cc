@@ -74,12 +74,16 @@ rt::Task<Result<control::PullResult>> Transfers::pull(rt::Op& op, control::PullR
                                                       control::Events& events) {
   CO_TRY(const oci::Reference reference, remote_reference(shared_, request.model));
   CO_TRY(const auto repository, shared_.registries.repository(reference));
+  std::optional<oci::Platform> platform;
+  if (!request.platform.empty()) {
+    CO_TRY(platform, oci::parse_platform(request.platform));
+  }
   CO_TRY(const oci::Descriptor root, co_await repository->resolve(op, reference));
   CO_TRY(const auto lease,
          co_await shared_.store->lease(op, store::Lease::Kind::kTransfer, {root.digest}));
   // Nothing moves before the artifact is known to be a model.
   CO_TRY(const model::Loaded loaded,
-         co_await model::load_model(op, shared_.loop, *repository, root));
+         co_await model::load_model(op, shared_.loop, *repository, root, platform));
   EventBridge bridge(events);
   bridge.name(loaded.model);
   Known known(*repository);

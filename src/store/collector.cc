@@ -90,6 +90,22 @@ Result<std::optional<IngestFolder>> abandoned(const Layout& layout, const std::s
   return IngestFolder{.name = name, .lock = std::nullopt};
 }
 
+// What a process that died while it rewrote index.json left. Whoever writes it holds the lock.
+Status collect_half_views(const Layout& layout, DryRun dry_run, Freed& freed) {
+  TRY(const auto lock,
+      fs::Lock::try_acquire(layout.root(), "locks/index", fs::Lock::Mode::kExclusive));
+  if (!lock) return {};
+  TRY(const auto names, layout.root().list());
+  for (const std::string& name : names) {
+    if (!name.starts_with("index.json.new.")) continue;
+    TRY(const auto info, layout.root().find(name));
+    freed.bytes += space(info);
+    freed.ingests.push_back(name);
+    if (dry_run == DryRun::kNo) TRY_OK(layout.root().remove(name));
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<std::set<oci::Digest>> closure(Database& database, const std::vector<oci::Digest>& roots) {
@@ -139,6 +155,7 @@ Result<Freed> collect_ingests(const Layout& layout, std::chrono::seconds older_t
     BERTH_FAILPOINT("store.collect.before_ingest");
     if (dry_run == DryRun::kNo) TRY_OK(dir.remove_tree(name));
   }
+  TRY_OK(collect_half_views(layout, dry_run, freed));
   return freed;
 }
 
