@@ -313,7 +313,9 @@ Result<std::string> Dir::read_small(std::string_view name, std::size_t limit) co
 }
 
 Status Dir::replace(std::string_view name, std::string_view content, unsigned mode) const {
-  const std::string temp = fmt::format("{}.new.{}.{}", name, ::getpid(), ::gettid());
+  const std::size_t last = name.rfind('/') + 1;  // 0 when there is no slash
+  const std::string temp = fmt::format("{}.{}.new.{}.{}", name.substr(0, last), name.substr(last),
+                                       ::getpid(), ::gettid());
   TRY_OK(remove(temp));
   TRY(File file, create_new(temp, mode));
   Status status = file.write_at(0, as_bytes(content));

@@ -90,15 +90,17 @@ Result<std::optional<IngestFolder>> abandoned(const Layout& layout, const std::s
   return IngestFolder{.name = name, .lock = std::nullopt};
 }
 
-// What a process that died while it rewrote index.json left. Whoever writes it holds the lock.
-Status collect_half_views(const Layout& layout, DryRun dry_run, Freed& freed) {
+// What a process that died while it rewrote a small file left. Whoever writes index.json holds the
+// lock; of the others one that is old has no writer any more.
+Status collect_half_files(const Layout& layout, DryRun dry_run, Freed& freed) {
   TRY(const auto lock,
       fs::Lock::try_acquire(layout.root(), "locks/index", fs::Lock::Mode::kExclusive));
   if (!lock) return {};
   TRY(const auto names, layout.root().list());
   for (const std::string& name : names) {
-    if (!name.starts_with("index.json.new.")) continue;
+    if (!name.starts_with('.') || name.find(".new.") == std::string::npos) continue;
     TRY(const auto info, layout.root().find(name));
+    if (!info || (!name.starts_with(".index.json.") && age(*info) < kOrphanAge)) continue;
     freed.bytes += space(info);
     freed.ingests.push_back(name);
     if (dry_run == DryRun::kNo) TRY_OK(layout.root().remove(name));
@@ -155,7 +157,7 @@ Result<Freed> collect_ingests(const Layout& layout, std::chrono::seconds older_t
     BERTH_FAILPOINT("store.collect.before_ingest");
     if (dry_run == DryRun::kNo) TRY_OK(dir.remove_tree(name));
   }
-  TRY_OK(collect_half_views(layout, dry_run, freed));
+  TRY_OK(collect_half_files(layout, dry_run, freed));
   return freed;
 }
 

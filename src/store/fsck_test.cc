@@ -208,9 +208,9 @@ TEST_F(FsckTest, AnIndexMayNameWhatNeverCame) {
 
 TEST_F(FsckTest, AHalfWrittenViewOfTheDeadIsPruned) {
   ASSERT_TRUE(bring(make_model(from_, {"a"}), "ai/a"));
-  std::ofstream(root() + "/index.json.new.1.1") << "half";
+  std::ofstream(root() + "/.index.json.new.1.1") << "half";
   ASSERT_TRUE(run(store_->prune(op_, {})));
-  EXPECT_FALSE(std::filesystem::exists(root() + "/index.json.new.1.1"));
+  EXPECT_FALSE(std::filesystem::exists(root() + "/.index.json.new.1.1"));
 }
 
 TEST_F(FsckTest, AReadOnlyStoreIsCheckedAndNotMended) {

@@ -100,7 +100,8 @@ bool Layout::is_own_name(std::string_view name) {
   static constexpr std::string_view kNames[] = {"blobs", kRefsLogFile, kIngestFolder, "locks",
                                                 "lost+found"};
   return std::ranges::find(kNames, name) != std::end(kNames) || name.starts_with(kCatalogueFile) ||
-         name.starts_with("index.json") || name.starts_with(kLayoutFile);
+         name == "index.json" || name.starts_with(".index.json.new.") ||
+         name.starts_with(kLayoutFile) || name.starts_with(".oci-layout.new.");
 }
 
 Result<std::optional<fs::FileInfo>> Layout::find_blob(const oci::Digest& digest) const {
