@@ -1,8 +1,10 @@
 // Named kill points: places where a test lets the process die as if the power went, by SIGKILL.
 //
 // BERTH_FAILPOINT("store.commit.before_rename") costs one load of a bool unless the environment
-// says BERTH_FAILPOINT=store.commit.before_rename[:n] (the n-th pass, 1 when absent). For tests
-// only; any thread. Every name and what it stands for: docs/dev/faults.md (a lint test compares).
+// says BERTH_FAILPOINT=store.commit.before_rename[:n] (the n-th pass, 1 when absent). With
+// BERTH_FAILPOINT=trace nobody dies, and each pass is a line "failpoint NAME" on standard error.
+// For tests only; any thread. Every name and what it stands for: docs/dev/faults.md (a lint test
+// compares).
 #pragma once
 
 #include <string_view>

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <optional>
+#include <unistd.h>
 
 #include "base/text.h"
 
@@ -48,10 +49,15 @@ Result<Fault> parse_one(const std::string& text) {
               printable(text, 80));
 }
 
+bool traces() {
+  const char* text = ::secure_getenv("BERTH_FAULT");
+  return text != nullptr && std::string_view(text) == "trace";
+}
+
 // What does not parse would be a test that tests nothing, so it ends the program at once.
 std::vector<Fault> of_environment() {
   const char* text = ::secure_getenv("BERTH_FAULT");
-  if (text == nullptr || *text == '\0') return {};
+  if (text == nullptr || *text == '\0' || traces()) return {};
   auto faults = parse(text);
   if (faults) return std::move(*faults);
   fmt::print(stderr, "berth: BERTH_FAULT: {}\n", faults.error().message());
@@ -65,6 +71,11 @@ const std::vector<Fault>& faults() {
 
 std::array<std::atomic<std::uint64_t>, kOperations> counts = {};
 
+void trace(std::string_view word) {
+  const std::string line = fmt::format("fault {}\n", word);
+  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, line.data(), line.size());
+}
+
 }  // namespace
 
 Result<std::vector<Fault>> parse(std::string_view text) {
@@ -76,9 +87,11 @@ Result<std::vector<Fault>> parse(std::string_view text) {
   return faults;
 }
 
-const bool kArmed = !faults().empty();
+const bool kArmed = traces() || !faults().empty();
 
 int due(Operation operation) {
+  static const bool kTraces = traces();
+  if (kTraces) trace(kWords[static_cast<std::size_t>(operation)]);
   const std::uint64_t turn = counts[static_cast<std::size_t>(operation)].fetch_add(1) + 1;
   for (const Fault& fault : faults()) {
     if (fault.operation != operation) continue;

@@ -4,7 +4,8 @@
 // BERTH_FAULT=OPERATION:N:ERROR[:sticky][,…] in the environment; without it each call costs one
 // load of a bool. OPERATION: open, write, sync, rename, link, allocate, dbwrite (of the catalogue).
 // ERROR: ENOSPC, EIO, EMFILE, EDQUOT, EROFS, or `short` (a write takes half). `sticky`: from the
-// n-th on, every one. For tests only; any thread. docs/dev/faults.md.
+// n-th on, every one. BERTH_FAULT=trace lets nothing fail and writes a line "fault OPERATION" on
+// standard error for each call. For tests only; any thread. docs/dev/faults.md.
 #pragma once
 
 #include <string_view>
