@@ -55,7 +55,13 @@ rt::Task<Result<std::string>> Models::tag(rt::Op& op, std::string source, std::s
 }
 
 rt::Task<Result<control::RemoveResult>> Models::remove(rt::Op& op, std::string model, bool force) {
-  CO_TRY(store::Found found, co_await find_model(shared_, op, model));
+  auto looked_up = co_await find_model(shared_, op, model);
+  if (!looked_up) {
+    // An rm that died after it removed the model has left the view old, and this is its repeat.
+    (void)co_await shared_.store->write_index(op);
+    co_return std::unexpected(std::move(looked_up.error()));
+  }
+  store::Found found = std::move(*looked_up);
   const bool last = found.record.tags.size() <= 1;
   if (found.tag && !last) co_return co_await untag(op, *found.tag);
   if (!found.tag && !last && !force) {
@@ -99,6 +105,7 @@ rt::Task<Result<control::RemoveResult>> Models::purge(rt::Op& op) {
 rt::Task<Result<control::PruneResult>> Models::prune(rt::Op& op, bool dry_run) {
   const store::PruneOptions options{.dry_run = dry_run ? store::DryRun::kYes : store::DryRun::kNo};
   CO_TRY(const store::Freed freed, co_await shared_.store->prune(op, options));
+  if (!dry_run) CO_TRY_OK(co_await shared_.store->write_index(op));
   control::PruneResult result{.dry_run = dry_run, .ingests = freed.ingests, .freed = freed.bytes};
   for (const oci::Digest& blob : freed.blobs) result.blobs.push_back(blob.string());
   co_return result;
