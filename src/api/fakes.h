@@ -125,6 +125,10 @@ struct Transfers : control::Transfers {
                                                    control::Events&) override {
     co_return fail(Code::kUnsupported, "no");
   }
+  rt::Task<Result<control::TransferResult>> transfer(rt::Op&, control::TransferRequest,
+                                                     control::Events&) override {
+    co_return fail(Code::kUnsupported, "no");
+  }
   rt::Task<Result<std::string>> repackage(rt::Op&, std::string source, std::string target,
                                           std::uint64_t) override {
     if (source == "missing") co_return no_model(source);
@@ -206,6 +210,10 @@ struct Machine : control::Machine {
   }
   rt::Task<Result<std::vector<std::string>>> import_path(rt::Op&, control::ImportPath,
                                                          control::Events&) override {
+    co_return fail(Code::kUnsupported, "no");
+  }
+  rt::Task<Result<control::CheckResult>> check_store(rt::Op&, control::CheckRequest,
+                                                     control::Events&) override {
     co_return fail(Code::kUnsupported, "no");
   }
   rt::Task<Status> login(rt::Op&, control::LoginRequest) override { co_return Status(); }

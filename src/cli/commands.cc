@@ -6,6 +6,7 @@ std::vector<Command> all_commands(Globals& globals) {
   std::vector<Command> all;
   for (const auto make : {pull_command,
                           push_command,
+                          transfer_command,
                           list_command,
                           inspect_command,
                           show_command,
@@ -14,6 +15,7 @@ std::vector<Command> all_commands(Globals& globals) {
                           rm_command,
                           purge_command,
                           prune_command,
+                          fsck_command,
                           export_command,
                           import_command,
                           ps_command,

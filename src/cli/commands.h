@@ -7,6 +7,7 @@ namespace berth::cli {
 
 Command pull_command();
 Command push_command();
+Command transfer_command();
 Command list_command();
 Command tag_command();
 Command inspect_command();
@@ -14,6 +15,7 @@ Command show_command();
 Command rm_command();
 Command purge_command();
 Command prune_command();
+Command fsck_command();
 Command package_command();
 Command export_command();
 Command import_command();

@@ -70,6 +70,8 @@ struct FakeState {
   std::vector<control::Configuration> configurations;
   std::vector<control::ChatRequest> chats;
   std::vector<control::PackageRequest> packages;
+  std::vector<control::TransferRequest> transfers;
+  control::CheckResult check;
   std::vector<control::LoginRequest> logins;
   std::vector<control::TokenInfo> tokens;
   std::map<std::string, std::string> answers;  // by the last message's text
@@ -202,6 +204,21 @@ class FakeTransfers : public control::Transfers {
                                      91739808,
                                      {{"model.gguf", "reflinked"}}};
   }
+  rt::Task<Result<control::TransferResult>> transfer(rt::Op&, control::TransferRequest request,
+                                                     control::Events& events) override {
+    if (state_.fail_with) co_return std::unexpected(*state_.fail_with);
+    events.on({.kind = control::Event::Kind::kLayerMounted,
+               .layer = "sha256:" + std::string(64, 'f'),
+               .current = 91739808,
+               .size = 91739808});
+    state_.transfers.push_back(request);
+    co_return control::TransferResult{.source = request.source + ":latest",
+                                      .target = request.target + ":latest",
+                                      .digest = "sha256:" + std::string(64, 'e'),
+                                      .transferred = 500,
+                                      .mounted = 91739808,
+                                      .referrers = request.referrers ? 2u : 0u};
+  }
   rt::Task<Result<std::string>> repackage(rt::Op&, std::string, std::string target,
                                           std::uint64_t context_size) override {
     co_return fmt::format("docker.io/{}:latest (context {})", target, context_size);
@@ -308,6 +325,15 @@ class FakeMachine : public control::Machine {
                                                          control::Events&) override {
     state_.imported = request.path;
     co_return std::vector<std::string>{"docker.io/ai/from-folder:latest"};
+  }
+  rt::Task<Result<control::CheckResult>> check_store(rt::Op&, control::CheckRequest request,
+                                                     control::Events&) override {
+    control::CheckResult result = state_.check;
+    for (control::CheckFinding& one : result.findings) {
+      one.repaired = request.repair && one.kind != "missing";
+    }
+    if (request.read_data) result.read = result.bytes;
+    co_return result;
   }
   rt::Task<Status> login(rt::Op&, control::LoginRequest request) override {
     if (state_.fail_with) co_return std::unexpected(*state_.fail_with);

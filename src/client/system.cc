@@ -88,6 +88,12 @@ rt::Task<Result<std::vector<std::string>>> Machine::import_path(rt::Op& op, cont
   co_return not_over_there("importing a folder");
 }
 
+rt::Task<Result<control::CheckResult>> Machine::check_store(rt::Op& op, control::CheckRequest,
+                                                            control::Events&) {
+  CO_TRY_OK(op.check());
+  co_return not_over_there("checking a store");
+}
+
 rt::Task<Status> Machine::login(rt::Op& op, control::LoginRequest) {
   CO_TRY_OK(op.check());
   co_return not_over_there("login");

@@ -91,6 +91,16 @@ rt::Task<Result<control::PackageResult>> Transfers::package(rt::Op& op,
                  request.target, server_.shown());
 }
 
+rt::Task<Result<control::TransferResult>> Transfers::transfer(rt::Op& op,
+                                                              control::TransferRequest request,
+                                                              control::Events&) {
+  CO_TRY_OK(op.check());
+  co_return fail(Code::kUnsupported,
+                 "a transfer goes from registry to registry through this machine, with its logins: "
+                 "run it without --host, as: berth transfer {} {}",
+                 request.source, request.target);
+}
+
 rt::Task<Result<std::string>> Transfers::repackage(rt::Op& op, std::string source,
                                                    std::string target, std::uint64_t context_size) {
   const json::Object body{{"target", target}, {"context_size", context_size}};

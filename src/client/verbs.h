@@ -31,6 +31,8 @@ class Transfers : public control::Transfers {
                                              control::Events& events) override;
   rt::Task<Result<control::PackageResult>> package(rt::Op& op, control::PackageRequest request,
                                                    control::Events& events) override;
+  rt::Task<Result<control::TransferResult>> transfer(rt::Op& op, control::TransferRequest request,
+                                                     control::Events& events) override;
   rt::Task<Result<std::string>> repackage(rt::Op& op, std::string source, std::string target,
                                           std::uint64_t context_size) override;
   rt::Task<Result<std::unique_ptr<rt::Reader>>> export_tar(rt::Op& op, std::string model) override;
@@ -82,6 +84,8 @@ class Machine : public control::Machine {
   rt::Task<Result<bool>> uninstall_runner(rt::Op& op, std::string backend) override;
   rt::Task<Result<std::vector<std::string>>> import_path(rt::Op& op, control::ImportPath request,
                                                          control::Events& events) override;
+  rt::Task<Result<control::CheckResult>> check_store(rt::Op& op, control::CheckRequest request,
+                                                     control::Events& events) override;
   rt::Task<Status> login(rt::Op& op, control::LoginRequest request) override;
   rt::Task<Result<bool>> logout(rt::Op& op, std::string registry) override;
   std::vector<control::Setting> settings() override { return {}; }

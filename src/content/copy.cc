@@ -3,6 +3,7 @@
 #include <map>
 #include <set>
 
+#include "base/failpoint.h"
 #include "oci/media_types.h"
 #include "rt/async.h"
 
@@ -39,7 +40,10 @@ class Copy {
     CO_TRY(const std::vector<oci::Descriptor> below, oci::children(bytes, node.media_type));
     CO_TRY_OK(co_await children(op, below, depth));
     BytesFetcher again(std::move(bytes));
-    co_return co_await to_.put(op, node, again, progress_);
+    BERTH_FAILPOINT("content.copy.before_manifest");
+    CO_TRY_OK(co_await to_.put(op, node, again, progress_));
+    BERTH_FAILPOINT("content.copy.after_manifest");
+    co_return Status();
   }
 
  private:
@@ -76,7 +80,9 @@ class Copy {
       co_return Status();
     }
     progress_.on({.kind = Event::Kind::kStart, .blob = blob});
+    BERTH_FAILPOINT("content.copy.before_blob");
     CO_TRY_OK(co_await to_.put(op, blob, from_, progress_));
+    BERTH_FAILPOINT("content.copy.after_blob");
     progress_.on({.kind = Event::Kind::kDone, .blob = blob, .current = blob.size});
     co_return Status();
   }

@@ -37,6 +37,9 @@ struct Transfers {
   virtual rt::Task<Result<PushResult>> push(rt::Op& op, PushRequest request, Events& events) = 0;
   virtual rt::Task<Result<PackageResult>> package(rt::Op& op, PackageRequest request,
                                                   Events& events) = 0;
+  // The target's registry checks each digest; this machine keeps nothing.
+  virtual rt::Task<Result<TransferResult>> transfer(rt::Op& op, TransferRequest request,
+                                                    Events& events) = 0;
   // The same layers under a new name with another context size; returns the full target.
   virtual rt::Task<Result<std::string>> repackage(rt::Op& op, std::string source,
                                                   std::string target,
@@ -98,6 +101,10 @@ struct Machine {
   virtual rt::Task<Result<bool>> uninstall_runner(rt::Op& op, std::string backend) = 0;
   virtual rt::Task<Result<std::vector<std::string>>> import_path(rt::Op& op, ImportPath request,
                                                                  Events& events) = 0;
+  // The store against itself; with repair what is wrong is mended or fetched again. What is found
+  // is no failure.
+  virtual rt::Task<Result<CheckResult>> check_store(rt::Op& op, CheckRequest request,
+                                                    Events& events) = 0;
   virtual rt::Task<Status> login(
       rt::Op& op, LoginRequest request) = 0;  // checked against the registry, then kept
   virtual rt::Task<Result<bool>> logout(rt::Op& op,

@@ -200,6 +200,29 @@ json::Object to_json(const PruneResult& result) {
           {"freed", result.freed}};
 }
 
+json::Object to_json(const TransferResult& result) {
+  return {{"source", result.source},   {"target", result.target},
+          {"digest", result.digest},   {"transferred", result.transferred},
+          {"mounted", result.mounted}, {"referrers", result.referrers}};
+}
+
+json::Object to_json(const CheckResult& result) {
+  json::Array findings;
+  for (const CheckFinding& one : result.findings) {
+    findings.push_back(json::Object{{"kind", one.kind},
+                                    {"what", one.what},
+                                    {"message", one.message},
+                                    {"models", strings(one.models)},
+                                    {"harmless", one.harmless},
+                                    {"repaired", one.repaired}});
+  }
+  return {{"findings", std::move(findings)},
+          {"blobs", result.blobs},
+          {"bytes", result.bytes},
+          {"read", result.read},
+          {"milliseconds", result.took.count()}};
+}
+
 json::Object to_json(const Configuration& configuration) {
   json::Object object{{"model", configuration.model}};
   if (!configuration.mode.empty()) object["mode"] = configuration.mode;

@@ -18,6 +18,8 @@ json::Object to_json(const PushResult& result);
 json::Object to_json(const PackageResult& result);
 json::Object to_json(const RemoveResult& result);
 json::Object to_json(const PruneResult& result);
+json::Object to_json(const TransferResult& result);
+json::Object to_json(const CheckResult& result);
 json::Object to_json(const Configuration& configuration);  // the body of POST _configure
 json::Object to_json(
     const ConfigurationEntry& entry);  // one element of GET _configure (capitalised keys)

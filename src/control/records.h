@@ -105,6 +105,43 @@ struct PushResult {
   std::uint64_t transferred = 0;
 };
 
+// From one registry into another (or another repository), without a copy here.
+struct TransferRequest {
+  std::string source;
+  std::string target;
+  std::string platform;    // "": an index goes whole
+  bool referrers = false;  // signatures and whatever else refers to it, too
+};
+struct TransferResult {
+  std::string source;  // fully qualified
+  std::string target;
+  std::string digest;  // of what the target stands for now
+  std::uint64_t transferred = 0;
+  std::uint64_t mounted = 0;  // bytes that the registry took over by itself
+  std::uint64_t referrers = 0;
+};
+
+// fsck.
+struct CheckRequest {
+  bool repair = false;
+  bool read_data = false;  // every byte
+};
+struct CheckFinding {
+  std::string kind;                 // "missing", "damaged", …
+  std::string what;                 // a digest, a name or a path
+  std::string message;              // one sentence
+  std::vector<std::string> models;  // that need it
+  bool harmless = false;            // left over; no model is less for it
+  bool repaired = false;
+};
+struct CheckResult {
+  std::vector<CheckFinding> findings;
+  std::uint64_t blobs = 0;
+  std::uint64_t bytes = 0;
+  std::uint64_t read = 0;  // bytes whose digest was checked
+  std::chrono::milliseconds took{};
+};
+
 enum class PackageFormat { kDocker, kModelPack };
 struct PackageRequest {
   std::string target;  // reference

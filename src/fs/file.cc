@@ -13,8 +13,21 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/failpoint.h"
+#include "fs/fault.h"
+
 namespace berth::fs {
 namespace {
+
+using fault::Operation;
+
+// Whether a test wants this call to fail; then errno says with what.
+bool fails(Operation operation) {
+  const int error = fault::next(operation);
+  if (error <= 0) return false;
+  errno = error;
+  return true;
+}
 
 FileInfo info_of(const struct stat& s) {
   constexpr std::int64_t kNano = 1'000'000'000;
@@ -43,13 +56,27 @@ Result<UniqueFd> open_beneath(int dir, const std::string& dir_path, std::string_
   how.flags = static_cast<std::uint64_t>(flags | O_CLOEXEC);
   how.mode = (flags & O_CREAT) ? mode : 0;
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
-  long fd = 0;
-  do {
-    fd = ::syscall(SYS_openat2, dir, text.c_str(), &how, sizeof(how));
-  } while (fd < 0 && (errno == EINTR || errno == EAGAIN));
+  // Looking at a name is no opening: it needs no more than the name.
+  long fd = (flags & O_PATH) == 0 && fails(Operation::kOpen) ? -1 : 0;
+  if (fd == 0) {
+    do {
+      fd = ::syscall(SYS_openat2, dir, text.c_str(), &how, sizeof(how));
+    } while (fd < 0 && (errno == EINTR || errno == EAGAIN));
+  }
   if (fd < 0)
     return fail_errno(errno, fmt::format("cannot {} {}", doing, joined(dir_path, printable(name))));
   return UniqueFd(static_cast<int>(fd));
+}
+
+ssize_t write_once(int fd, Bytes bytes, off_t offset) {
+  std::size_t size = bytes.size();
+  const int error = fault::next(Operation::kWrite);
+  if (error == fault::kShort) size = (size + 1) / 2;
+  if (error > 0) {
+    errno = error;
+    return -1;
+  }
+  return ::pwrite(fd, bytes.data(), size, offset);
 }
 
 Status make_dirs(const std::string& path, unsigned mode) {
@@ -89,8 +116,7 @@ Result<std::size_t> File::read_at(std::uint64_t offset, MutableBytes into) const
 Status File::write_at(std::uint64_t offset, Bytes bytes) {
   std::size_t done = 0;
   while (done < bytes.size()) {
-    const ssize_t n = ::pwrite(fd_.get(), bytes.data() + done, bytes.size() - done,
-                               static_cast<off_t>(offset + done));
+    const ssize_t n = write_once(fd_.get(), bytes.subspan(done), static_cast<off_t>(offset + done));
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return fail_errno(errno, fmt::format("cannot write {}", name_));
     done += static_cast<std::size_t>(n);
@@ -106,14 +132,16 @@ Status File::truncate(std::uint64_t size) {
 }
 
 Status File::allocate(std::uint64_t size) {
-  if (size == 0 || ::fallocate(fd_.get(), FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(size)) == 0)
+  if (size == 0) return {};
+  if (!fails(Operation::kAllocate) &&
+      ::fallocate(fd_.get(), FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(size)) == 0)
     return {};
   if (errno == EOPNOTSUPP || errno == ENOSYS || errno == EINTR) return {};
   return fail_errno(errno, fmt::format("cannot reserve {} for {}", format_size(size), name_));
 }
 
 Status File::sync() {
-  if (::fdatasync(fd_.get()) != 0)
+  if (fails(Operation::kSync) || ::fdatasync(fd_.get()) != 0)
     return fail_errno(errno, fmt::format("cannot make {} durable", name_));
   return {};
 }
@@ -239,7 +267,8 @@ Status Dir::remove_tree(std::string_view name) const {
 Status Dir::rename(std::string_view from, std::string_view to) const {
   TRY_OK(check_relative_path(from));
   TRY_OK(check_relative_path(to));
-  if (::renameat(fd_.get(), std::string(from).c_str(), fd_.get(), std::string(to).c_str()) == 0)
+  if (!fails(Operation::kRename) &&
+      ::renameat(fd_.get(), std::string(from).c_str(), fd_.get(), std::string(to).c_str()) == 0)
     return {};
   return fail_errno(errno, fmt::format("cannot rename {} to {}", joined(path_, from), to));
 }
@@ -247,7 +276,8 @@ Status Dir::rename(std::string_view from, std::string_view to) const {
 Status Dir::link(std::string_view from, const Dir& to_dir, std::string_view to) const {
   TRY_OK(check_relative_path(from));
   TRY_OK(check_relative_path(to));
-  if (::linkat(fd_.get(), std::string(from).c_str(), to_dir.fd(), std::string(to).c_str(), 0) == 0)
+  if (!fails(Operation::kLink) &&
+      ::linkat(fd_.get(), std::string(from).c_str(), to_dir.fd(), std::string(to).c_str(), 0) == 0)
     return {};
   return fail_errno(
       errno, fmt::format("cannot link {} as {}", joined(path_, from), joined(to_dir.path(), to)));
@@ -256,13 +286,14 @@ Status Dir::link(std::string_view from, const Dir& to_dir, std::string_view to) 
 Status Dir::link_file(const File& file, std::string_view to) const {
   TRY_OK(check_relative_path(to));
   const std::string from = fmt::format("/proc/self/fd/{}", file.fd());
-  if (::linkat(AT_FDCWD, from.c_str(), fd_.get(), std::string(to).c_str(), AT_SYMLINK_FOLLOW) == 0)
+  if (!fails(Operation::kLink) &&
+      ::linkat(AT_FDCWD, from.c_str(), fd_.get(), std::string(to).c_str(), AT_SYMLINK_FOLLOW) == 0)
     return {};
   return fail_errno(errno, fmt::format("cannot link {} as {}", file.name(), joined(path_, to)));
 }
 
 Status Dir::sync() const {
-  if (::fsync(fd_.get()) != 0)
+  if (fails(Operation::kSync) || ::fsync(fd_.get()) != 0)
     return fail_errno(errno, fmt::format("cannot make {} durable", path_));
   return {};
 }
@@ -282,12 +313,16 @@ Result<std::string> Dir::read_small(std::string_view name, std::size_t limit) co
 }
 
 Status Dir::replace(std::string_view name, std::string_view content, unsigned mode) const {
-  const std::string temp = fmt::format("{}.new.{}.{}", name, ::getpid(), ::gettid());
+  const std::size_t last = name.rfind('/') + 1;  // 0 when there is no slash
+  const std::string temp = fmt::format("{}.{}.new.{}.{}", name.substr(0, last), name.substr(last),
+                                       ::getpid(), ::gettid());
   TRY_OK(remove(temp));
   TRY(File file, create_new(temp, mode));
   Status status = file.write_at(0, as_bytes(content));
   if (status) status = file.sync();
+  BERTH_FAILPOINT("fs.replace.before_rename");
   if (status) status = rename(temp, name);
+  BERTH_FAILPOINT("fs.replace.after_rename");
   if (!status) {
     (void)remove(temp);
     return status;
@@ -311,7 +346,8 @@ Result<std::optional<Lock>> Lock::try_acquire(const Dir& dir, std::string_view n
 }
 
 Result<File> open_user_file(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  const int fd =
+      fails(Operation::kOpen) ? -1 : ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) return fail_errno(errno, fmt::format("cannot open {}", printable(path)));
   File file{UniqueFd(fd), path};
   TRY(const FileInfo info, file.info());

@@ -94,7 +94,8 @@ class Dir {
   Status sync() const;                          // makes names durable
   Result<std::string> read_small(std::string_view name,
                                  std::size_t limit) const;  // kTooLarge over limit
-  // Old content or new, never half: temp file, fsync, rename, fsync of the directory.
+  // Old content or new, never half: temp file, fsync, rename, fsync of the directory. A process
+  // that dies in it leaves ".<name>.new.<numbers>".
   Status replace(std::string_view name, std::string_view content, unsigned mode = 0600) const;
   Result<std::uint64_t> free_bytes() const;  // available to this user
 

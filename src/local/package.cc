@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "base/failpoint.h"
 #include "content/copy.h"
 #include "fs/file.h"
 #include "local/transfers.h"
@@ -189,9 +190,11 @@ rt::Task<Result<control::PackageResult>> Transfers::package(rt::Op& op,
     CO_TRY_OK(co_await repository->tag(op, made.manifest_descriptor, target));
     co_return result;
   }
+  BERTH_FAILPOINT("local.package.before_documents");
   CO_TRY_OK(co_await shared_.store->put_bytes(op, made.config_descriptor.media_type, made.config));
   CO_TRY_OK(
       co_await shared_.store->put_bytes(op, made.manifest_descriptor.media_type, made.manifest));
+  BERTH_FAILPOINT("local.package.before_tag");
   CO_TRY(const model::Loaded loaded,
          co_await load_local(shared_, op, made.manifest_descriptor.digest));
   CO_TRY_OK(co_await settle(op, loaded, {target}));

@@ -1,5 +1,6 @@
 #include "local/transfers.h"
 
+#include "base/failpoint.h"
 #include "content/copy.h"
 #include "model/archive.h"
 #include "model/codec.h"
@@ -61,7 +62,9 @@ rt::Task<Status> Transfers::settle(rt::Op& op, const model::Loaded& loaded,
   const oci::Descriptor root = loaded.index.value_or(loaded.manifest);
   if (loaded.index)
     CO_TRY_OK(co_await shared_.store->set_selected(op, root.digest, loaded.manifest.digest));
+  BERTH_FAILPOINT("local.settle.before_tag");
   for (const oci::Reference& tag : tags) CO_TRY_OK(co_await shared_.store->tag(op, root, tag));
+  BERTH_FAILPOINT("local.settle.after_tag");
   CO_TRY_OK(co_await shared_.store->set_metadata(op, loaded.manifest.digest,
                                                  model::to_text(model::summarize(loaded.model))));
   co_return co_await shared_.store->write_index(op);
@@ -71,12 +74,16 @@ rt::Task<Result<control::PullResult>> Transfers::pull(rt::Op& op, control::PullR
                                                       control::Events& events) {
   CO_TRY(const oci::Reference reference, remote_reference(shared_, request.model));
   CO_TRY(const auto repository, shared_.registries.repository(reference));
+  std::optional<oci::Platform> platform;
+  if (!request.platform.empty()) {
+    CO_TRY(platform, oci::parse_platform(request.platform));
+  }
   CO_TRY(const oci::Descriptor root, co_await repository->resolve(op, reference));
   CO_TRY(const auto lease,
          co_await shared_.store->lease(op, store::Lease::Kind::kTransfer, {root.digest}));
   // Nothing moves before the artifact is known to be a model.
   CO_TRY(const model::Loaded loaded,
-         co_await model::load_model(op, shared_.loop, *repository, root));
+         co_await model::load_model(op, shared_.loop, *repository, root, platform));
   EventBridge bridge(events);
   bridge.name(loaded.model);
   Known known(*repository);
@@ -122,7 +129,9 @@ rt::Task<Result<control::PushResult>> Transfers::push(rt::Op& op, control::PushR
   };
   CO_TRY_OK(co_await content::copy_graph(op, shared_.loop, *shared_.store, *repository, root,
                                          bridge, std::move(options)));
+  BERTH_FAILPOINT("local.push.before_tag");
   CO_TRY_OK(co_await repository->tag(op, root, reference));
+  BERTH_FAILPOINT("local.push.after_tag");
   co_return control::PushResult{.reference = reference.string(),
                                 .digest = root.digest.string(),
                                 .size = loaded.model.size,

@@ -18,6 +18,8 @@ class Transfers : public control::Transfers {
                                              control::Events& events) override;
   rt::Task<Result<control::PackageResult>> package(rt::Op& op, control::PackageRequest request,
                                                    control::Events& events) override;
+  rt::Task<Result<control::TransferResult>> transfer(rt::Op& op, control::TransferRequest request,
+                                                     control::Events& events) override;
   rt::Task<Result<std::string>> repackage(rt::Op& op, std::string source, std::string target,
                                           std::uint64_t context_size) override;
   rt::Task<Result<std::unique_ptr<rt::Reader>>> export_tar(rt::Op& op, std::string model) override;

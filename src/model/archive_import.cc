@@ -1,5 +1,6 @@
 #include <map>
 
+#include "base/failpoint.h"
 #include "base/text.h"
 #include "model/archive.h"
 #include "model/codec.h"
@@ -98,6 +99,7 @@ rt::Task<Result<std::vector<ImportedModel>>> Importer::run(rt::Op& op, rt::Reade
     CO_TRY(std::optional<TarEntry> entry, co_await tar.next(op));
     if (!entry) break;
     CO_TRY_OK(co_await take(op, tar, std::move(*entry)));
+    BERTH_FAILPOINT("model.import.after_entry");
   }
   co_return co_await finish(op);
 }
@@ -120,6 +122,7 @@ rt::Task<Status> Importer::keep(rt::Op& op, oci::Descriptor root) {
     CO_TRY_OK(check_is_model(manifest));
   }
   content::BytesFetcher fetcher(bytes);
+  BERTH_FAILPOINT("model.import.before_manifest");
   co_return co_await to_.put(op, root, fetcher, progress_);
 }
 

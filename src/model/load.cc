@@ -7,15 +7,19 @@
 namespace berth::model {
 
 rt::Task<Result<Loaded>> load_model(rt::Op& op, rt::Loop& loop, content::Fetcher& from,
-                                    oci::Descriptor root) {
+                                    oci::Descriptor root, std::optional<oci::Platform> platform) {
   Loaded loaded;
   loaded.manifest = root;
   if (oci::media::is_index(root.media_type)) {
     CO_TRY(const std::string bytes,
            co_await content::read_small(op, from, root, oci::kMaxManifestBytes));
     CO_TRY(const oci::Index index, oci::parse_index(bytes, root.media_type));
-    CO_TRY(loaded.manifest, pick_manifest(index, host_platform()));
+    CO_TRY(loaded.manifest,
+           platform ? oci::pick_platform(index, *platform) : pick_manifest(index, host_platform()));
     loaded.index = root;
+  } else if (platform) {
+    co_return fail(Code::kNotFound,
+                   "it is a single model, not an index of several platforms: leave --platform out");
   }
   CO_TRY(loaded.manifest_bytes,
          co_await content::read_small(op, from, loaded.manifest, oci::kMaxManifestBytes));

@@ -21,7 +21,10 @@ struct Loaded {
 };
 
 // `root` names a manifest or an index (the host's platform is picked). Bytes are verified.
+// With a platform, exactly that one is taken; a root that is no index has none to choose
+// (kNotFound).
 rt::Task<Result<Loaded>> load_model(rt::Op& op, rt::Loop& loop, content::Fetcher& from,
-                                    oci::Descriptor root);
+                                    oci::Descriptor root,
+                                    std::optional<oci::Platform> platform = std::nullopt);
 
 }  // namespace berth::model

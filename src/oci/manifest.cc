@@ -203,4 +203,45 @@ Descriptor describe(std::string_view bytes, std::string_view media_type) {
           .size = bytes.size()};
 }
 
+namespace {
+
+bool is_platform_word(std::string_view word) {
+  return !word.empty() && word.size() <= 32 && std::ranges::all_of(word, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.';
+  });
+}
+
+std::string shown(const Platform& platform) {
+  std::string text = platform.os + "/" + platform.architecture;
+  if (!platform.variant.empty()) text += "/" + platform.variant;
+  return printable(text, 100);
+}
+
+}  // namespace
+
+Result<Platform> parse_platform(std::string_view text) {
+  const std::vector<std::string> part = split(text, '/');
+  if ((part.size() == 2 || part.size() == 3) && std::ranges::all_of(part, is_platform_word)) {
+    return Platform{
+        .os = part[0], .architecture = part[1], .variant = part.size() == 3 ? part[2] : ""};
+  }
+  return fail(Code::kInvalid, "\"{}\" is no platform: it has the form linux/amd64",
+              printable(text, 80));
+}
+
+Result<Descriptor> pick_platform(const Index& index, const Platform& wanted) {
+  std::string there;
+  for (const Descriptor& entry : index.manifests) {
+    if (!entry.platform) continue;
+    const Platform& has = *entry.platform;
+    if (has.os == wanted.os && has.architecture == wanted.architecture &&
+        (wanted.variant.empty() || has.variant == wanted.variant)) {
+      return entry;
+    }
+    there += (there.empty() ? "" : ", ") + shown(has);
+  }
+  return fail(Code::kNotFound, "the index has nothing for {}; it has {}", shown(wanted),
+              there.empty() ? "no platforms" : there);
+}
+
 }  // namespace berth::oci

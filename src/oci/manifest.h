@@ -62,6 +62,11 @@ struct Index {
 Result<Manifest> parse_manifest(std::string_view bytes, std::string_view media_type);
 Result<Index> parse_index(std::string_view bytes, std::string_view media_type);
 Result<Descriptor> parse_descriptor(const json::View& view);
+// "linux/arm64" or "linux/arm/v7".
+Result<Platform> parse_platform(std::string_view text);
+// The manifest of an index for exactly this platform (any variant when none is said). kNotFound
+// names what there is.
+Result<Descriptor> pick_platform(const Index& index, const Platform& wanted);
 
 // Canonical bytes for what Berth makes itself: fixed key order, annotations sorted, no spaces.
 std::string serialize(const Manifest& manifest);

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include "base/failpoint.h"
 #include "oci/media_types.h"
 #include "store/file_pass.h"
 #include "store/intake.h"
@@ -31,7 +32,9 @@ class Adopting {
 
   Task<Result<Adopted>> take(rt::Op& op, content::Progress& progress) {
     CO_TRY_OK(co_await rt::blocking(desk_.loop(), [this] { return open(); }));
+    BERTH_FAILPOINT("store.adopt.after_open");
     CO_TRY(const oci::Digest digest, co_await read(op, progress));
+    BERTH_FAILPOINT("store.adopt.after_read");
     CO_TRY_OK(co_await rt::blocking(desk_.loop(), [this] { return check_still(); }));
     Arrival arrival{.blob = {.digest = digest, .size = before_.size}, .file = data_name()};
     if (way_ == Adopted::Way::kLinked) arrival.link = linked_file(path_, before_);

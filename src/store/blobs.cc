@@ -1,5 +1,6 @@
 #include "store/blobs.h"
 
+#include "base/failpoint.h"
 #include "oci/media_types.h"
 
 namespace berth::store {
@@ -195,7 +196,9 @@ Result<bool> commit(Database& database, const Layout& layout, const Arrival& arr
     TRY_OK(learn(database, arrival));
     return false;
   }
+  BERTH_FAILPOINT("store.commit.before_rename");
   TRY_OK(layout.publish(arrival.file, arrival.blob.digest));
+  BERTH_FAILPOINT("store.commit.after_rename");
   TRY_OK(insert_row(database, arrival.blob, arrival.children, now()));
   TRY_OK(database.run("DELETE FROM links WHERE digest = ?", arrival.blob.digest.string()));
   if (arrival.link) TRY_OK(record_link(database, layout, arrival));

@@ -5,6 +5,7 @@
 
 #include "store/rebuild.h"
 #include "store/schema.h"
+#include "store/upgrade.h"
 
 namespace berth::store {
 namespace {
@@ -79,6 +80,14 @@ Result<std::unique_ptr<Database>> prepare(const Layout& layout) {
                   layout.root().path());
     }
     TRY_OK(make(*database, layout));
+  } else if (version < kSchemaVersion) {
+    if (layout.access() == Layout::Access::kReadOnly) {
+      return fail(Code::kDenied,
+                  "the catalogue of {} is of an older version ({}) and this user cannot write it: "
+                  "run any command as its owner once, which brings it to version {}",
+                  layout.root().path(), version, kSchemaVersion);
+    }
+    TRY_OK(upgrade(*database, schema_steps(), kSchemaVersion));
   }
   return database;
 }

@@ -11,6 +11,7 @@
 #include <mutex>
 #include <type_traits>
 
+#include "base/failpoint.h"
 #include "store/layout.h"
 #include "store/statement.h"
 
@@ -40,7 +41,10 @@ class Catalog {
     TRY_OK(set(durability));
     TRY(Transaction transaction, Transaction::begin(*database_, Transaction::Kind::kWrite));
     auto result = work(*database_);
-    if (result) TRY_OK(transaction.commit());
+    if (!result) return result;
+    BERTH_FAILPOINT("store.catalog.before_commit");
+    TRY_OK(transaction.commit());
+    BERTH_FAILPOINT("store.catalog.after_commit");
     return result;
   }
 

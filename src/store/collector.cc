@@ -1,5 +1,6 @@
 #include "store/collector.h"
 
+#include "base/failpoint.h"
 #include "store/blobs.h"
 #include "store/digest_lock.h"
 #include "store/session.h"
@@ -55,8 +56,10 @@ std::uint64_t space(const std::optional<fs::FileInfo>& info) {
 Status take(Database& database, const Layout& layout, const oci::Digest& digest,
             const std::string& trash, bool has_file) {
   if (has_file) {
+    BERTH_FAILPOINT("store.collect.before_rename");
     TRY_OK(
         layout.root().rename(Layout::blob_name(digest), fmt::format("{}/{}", trash, digest.hex())));
+    BERTH_FAILPOINT("store.collect.after_rename");
   }
   return database.run("DELETE FROM blobs WHERE digest = ?", digest.string());
 }
@@ -85,6 +88,24 @@ Result<std::optional<IngestFolder>> abandoned(const Layout& layout, const std::s
     if (alive) return std::nullopt;
   }
   return IngestFolder{.name = name, .lock = std::nullopt};
+}
+
+// What a process that died while it rewrote a small file left. Whoever writes index.json holds the
+// lock; of the others one that is old has no writer any more.
+Status collect_half_files(const Layout& layout, DryRun dry_run, Freed& freed) {
+  TRY(const auto lock,
+      fs::Lock::try_acquire(layout.root(), "locks/index", fs::Lock::Mode::kExclusive));
+  if (!lock) return {};
+  TRY(const auto names, layout.root().list());
+  for (const std::string& name : names) {
+    if (!name.starts_with('.') || name.find(".new.") == std::string::npos) continue;
+    TRY(const auto info, layout.root().find(name));
+    if (!info || (!name.starts_with(".index.json.") && age(*info) < kOrphanAge)) continue;
+    freed.bytes += space(info);
+    freed.ingests.push_back(name);
+    if (dry_run == DryRun::kNo) TRY_OK(layout.root().remove(name));
+  }
+  return {};
 }
 
 }  // namespace
@@ -133,8 +154,10 @@ Result<Freed> collect_ingests(const Layout& layout, std::chrono::seconds older_t
     freed.bytes += layout.disk_use(fmt::format("{}/{}", kIngestFolder, name)).allocated;
     const auto digest = Layout::ingest_digest(name);
     freed.ingests.push_back(digest ? digest->string() : name);
+    BERTH_FAILPOINT("store.collect.before_ingest");
     if (dry_run == DryRun::kNo) TRY_OK(dir.remove_tree(name));
   }
+  TRY_OK(collect_half_files(layout, dry_run, freed));
   return freed;
 }
 

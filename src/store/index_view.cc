@@ -1,5 +1,6 @@
 #include "store/index_view.h"
 
+#include "base/failpoint.h"
 #include "oci/media_types.h"
 #include "store/models.h"
 
@@ -60,6 +61,7 @@ Result<std::string> make_index_view(Database& database) {
 Status write_index_view(const Layout& layout, const std::string& content) {
   const auto old = layout.root().read_small(kIndexFile, kMaxIndex);
   if (old && *old == content) return {};
+  BERTH_FAILPOINT("store.index.before_write");
   return layout.root().replace(kIndexFile, content, 0644);
 }
 

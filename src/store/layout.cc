@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "base/failpoint.h"
 #include "json/json.h"
 
 namespace berth::store {
@@ -21,19 +22,10 @@ Status check_version(const fs::Dir& root) {
               root.path(), printable(version, 20));
 }
 
-// What a store may hold before it is complete: remains of one, or what another process is just
-// making.
-bool is_ours(std::string_view name) {
-  static constexpr std::string_view kNames[] = {"blobs",      kRefsLogFile, kIngestFolder,
-                                                "index.json", "locks",      "lost+found"};
-  return std::ranges::find(kNames, name) != std::end(kNames) || name.starts_with(kCatalogueFile) ||
-         name.starts_with(kLayoutFile);
-}
-
 // A folder that holds something else is not turned into a store.
 Status check_empty(const fs::Dir& root) {
   TRY(const auto names, root.list());
-  const auto foreign = std::ranges::find_if_not(names, is_ours);
+  const auto foreign = std::ranges::find_if_not(names, Layout::is_own_name);
   if (foreign == names.end()) return {};
   return fail(
       Code::kInvalid,
@@ -104,6 +96,14 @@ std::optional<oci::Digest> Layout::ingest_digest(std::string_view folder) {
   return std::move(*digest);
 }
 
+bool Layout::is_own_name(std::string_view name) {
+  static constexpr std::string_view kNames[] = {"blobs", kRefsLogFile, kIngestFolder, "locks",
+                                                "lost+found"};
+  return std::ranges::find(kNames, name) != std::end(kNames) || name.starts_with(kCatalogueFile) ||
+         name == "index.json" || name.starts_with(".index.json.new.") ||
+         name.starts_with(kLayoutFile) || name.starts_with(".oci-layout.new.");
+}
+
 Result<std::optional<fs::FileInfo>> Layout::find_blob(const oci::Digest& digest) const {
   return root_.find(blob_name(digest));
 }
@@ -133,6 +133,7 @@ Status Layout::publish(const std::string& file, const oci::Digest& digest) const
 }
 
 Status Layout::sync_blobs(const oci::Digest& digest) const {
+  BERTH_FAILPOINT("store.commit.before_folder_sync");
   TRY(const fs::Dir dir, root_.subdir(fmt::format("blobs/{}", digest.algorithm_name())));
   return dir.sync();
 }

@@ -31,6 +31,9 @@ class Layout {
   static std::string ingest_name(const oci::Digest& digest);
   // The digest that an ingest is for; nullopt for one whose digest is not known yet, and for trash.
   static std::optional<oci::Digest> ingest_digest(std::string_view folder);
+  // Whether a store may hold this name at its top: remains of one, or what another process is just
+  // making.
+  static bool is_own_name(std::string_view name);
 
   Result<std::optional<fs::FileInfo>> find_blob(const oci::Digest& digest) const;
   Result<std::vector<oci::Digest>> list_blobs() const;

@@ -2,6 +2,7 @@
 
 #include <map>
 
+#include "base/failpoint.h"
 #include "oci/media_types.h"
 #include "store/refs_log.h"
 
@@ -243,6 +244,7 @@ Status set_tag(Database& database, const Layout& layout, const oci::Descriptor& 
   const TagRow row{.reference = as_kept(reference), .target = target.digest, .model = *model};
   TRY_OK(insert_model(database, row.model, now()));
   TRY_OK(insert_tag(database, row));
+  BERTH_FAILPOINT("store.tag.before_log");
   return append_moves(layout.root(), {{.kind = RefMove::Kind::kTag,
                                        .time = now(),
                                        .target = row.target,
@@ -255,6 +257,7 @@ Result<Untagged> remove_tag(Database& database, const Layout& layout,
   TRY(const auto row, find_tag(database, reference));
   if (!row) return fail(Code::kNotFound, "no model is tagged {} here", reference.string());
   TRY_OK(database.run("DELETE FROM tags WHERE name = ?", row->reference.string()));
+  BERTH_FAILPOINT("store.untag.before_log");
   TRY_OK(
       append_moves(layout.root(),
                    {{.kind = RefMove::Kind::kUntag, .time = now(), .reference = row->reference}}));
@@ -268,6 +271,7 @@ Result<std::vector<oci::Digest>> remove_model(Database& database, const Layout& 
   TRY(std::vector<oci::Digest> targets, digests(std::move(rows)));
   TRY_OK(database.run("DELETE FROM models WHERE id = ?", id.string()));
   if (database.changes() == 0) return fail(Code::kNotFound, "no model {} is here", id.string());
+  BERTH_FAILPOINT("store.remove.before_log");
   TRY_OK(
       append_moves(layout.root(), {{.kind = RefMove::Kind::kRemove, .time = now(), .model = id}}));
   targets.push_back(id);

@@ -79,29 +79,6 @@ std::string sniff(const std::string& bytes) {
   return {};
 }
 
-struct Document {
-  oci::Descriptor blob;
-  std::vector<oci::Descriptor> children;
-};
-
-// nullopt when it is absent, damaged or no manifest.
-std::optional<Document> read_document(const Layout& layout, const oci::Digest& digest,
-                                      std::string media_type) {
-  auto bytes = layout.root().read_small(Layout::blob_name(digest), oci::kMaxManifestBytes);
-  if (!bytes) return std::nullopt;
-  if (oci::Digest::of(as_bytes(*bytes), digest.algorithm()) != digest) {
-    log::warning("the manifest {} is damaged and was left out", digest.string());
-    return std::nullopt;
-  }
-  if (media_type.empty()) media_type = sniff(*bytes);
-  auto children = oci::children(*bytes, media_type);
-  if (!children || !(oci::media::is_manifest(media_type) || oci::media::is_index(media_type)))
-    return std::nullopt;
-  return Document{
-      .blob = {.media_type = std::move(media_type), .digest = digest, .size = bytes->size()},
-      .children = std::move(*children)};
-}
-
 class Rebuild {
  public:
   Rebuild(Database& database, const Layout& layout, Claims claims)
@@ -200,6 +177,23 @@ class Rebuild {
 };
 
 }  // namespace
+
+std::optional<Document> read_document(const Layout& layout, const oci::Digest& digest,
+                                      std::string media_type) {
+  auto bytes = layout.root().read_small(Layout::blob_name(digest), oci::kMaxManifestBytes);
+  if (!bytes) return std::nullopt;
+  if (oci::Digest::of(as_bytes(*bytes), digest.algorithm()) != digest) {
+    log::warning("the manifest {} is damaged and was left out", digest.string());
+    return std::nullopt;
+  }
+  if (media_type.empty()) media_type = sniff(*bytes);
+  auto children = oci::children(*bytes, media_type);
+  if (!children || !(oci::media::is_manifest(media_type) || oci::media::is_index(media_type)))
+    return std::nullopt;
+  return Document{
+      .blob = {.media_type = std::move(media_type), .digest = digest, .size = bytes->size()},
+      .children = std::move(*children)};
+}
 
 Status rebuild(Database& database, const Layout& layout) {
   TRY(const auto blobs, layout.list_blobs());

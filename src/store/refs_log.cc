@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/failpoint.h"
 #include "store/layout.h"
 
 namespace berth::store {
@@ -95,8 +96,12 @@ Status append_moves(const fs::Dir& root, const std::vector<RefMove>& moves) {
   TRY(const fs::FileInfo info, log.info());
   TRY(std::string text, glue(log, info.size));
   for (const RefMove& move : moves) text += format_move(move);
+  BERTH_FAILPOINT("store.refs_log.before_write");
   TRY_OK(log.write_at(info.size, as_bytes(text)));
-  return log.sync();
+  BERTH_FAILPOINT("store.refs_log.before_sync");
+  TRY_OK(log.sync());
+  BERTH_FAILPOINT("store.refs_log.after_sync");
+  return {};
 }
 
 Result<RefMoves> read_moves(const fs::Dir& root) {

@@ -1,5 +1,5 @@
-// The tables of the catalogue. A change gets a new version and a step that brings an older one up
-// (docs/dev/store.md).
+// The tables of the catalogue. A change gets a new version and a step in upgrade.cc that brings an
+// older one up (docs/dev/store.md).
 #pragma once
 
 #include <cstdint>

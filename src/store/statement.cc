@@ -1,6 +1,7 @@
 #include "store/statement.h"
 
 #include "base/assert.h"
+#include "store/database_fault.h"
 
 namespace berth::store {
 namespace {
@@ -41,6 +42,7 @@ void Rows::bind(int at, std::string_view value) {
 }
 
 Result<std::unique_ptr<Database>> Database::open(const std::string& file, Mode mode) {
+  arm_database_faults();
   std::unique_ptr<Database> database(new Database(file));
   const int access =
       mode == Mode::kReadWrite ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY;

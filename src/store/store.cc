@@ -3,12 +3,14 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "base/failpoint.h"
 #include "oci/media_types.h"
 #include "store/adopt.h"
 #include "store/blobs.h"
 #include "store/collector.h"
 #include "store/desk.h"
 #include "store/file_reader.h"
+#include "store/fsck.h"
 #include "store/index_view.h"
 #include "store/intake.h"
 #include "store/models.h"
@@ -137,6 +139,7 @@ struct Store::Parts {
       return {};
     }));
     auto freed = co_await desk.write(op, kFull, work);
+    BERTH_FAILPOINT("store.collect.before_trash");
     const Status emptied = co_await rt::blocking(
         desk.loop(), [this, &trash] { return desk.layout().root().remove_tree(trash); });
     if (freed && !emptied) co_return std::unexpected(emptied.error());
@@ -410,6 +413,20 @@ Task<Status> Store::erase_setting(rt::Op& op, std::string name_space, std::strin
 }
 
 // --- the whole
+
+Task<Result<CheckReport>> Store::check(rt::Op& op, CheckOptions options,
+                                       content::Progress& progress) {
+  co_return co_await check_store(op, parts_->desk, options, progress);
+}
+
+Task<Status> Store::set_aside(rt::Op& op, oci::Descriptor blob) {
+  co_return co_await store::set_aside(op, parts_->desk, std::move(blob));
+}
+
+Task<Status> Store::mend(rt::Op& op, std::vector<Finding> findings) {
+  CO_TRY_OK(co_await mend_records(op, parts_->desk, std::move(findings)));
+  co_return co_await write_index(op);
+}
 
 Task<Result<Usage>> Store::usage(rt::Op& op) {
   CO_TRY_OK(op.check());

@@ -21,6 +21,7 @@
 #include "content/content.h"
 #include "oci/reference.h"
 #include "rt/loop.h"
+#include "store/finding.h"
 #include "store/lease.h"
 #include "store/records.h"
 
@@ -96,6 +97,13 @@ class Store : public content::Target {
                                                                           std::string name_space);
   Task<Status> set_setting(rt::Op& op, std::string name_space, std::string key, std::string value);
   Task<Status> erase_setting(rt::Op& op, std::string name_space, std::string key);
+
+  // Catalogue against files; with read_data every byte. What is found is not a failure.
+  Task<Result<CheckReport>> check(rt::Op& op, CheckOptions options, content::Progress& progress);
+  // Takes the file of a blob that was found wrong out of view, so that put brings it again.
+  Task<Status> set_aside(rt::Op& op, oci::Descriptor blob);
+  // Mends what a check found and the folder itself can tell; index.json too.
+  Task<Status> mend(rt::Op& op, std::vector<Finding> findings);
 
   Task<Result<Usage>> usage(rt::Op& op);
   // Rewrites index.json, the view for other tools; at the end of a command that changed tags.

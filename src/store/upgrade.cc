@@ -1,0 +1,37 @@
+#include "store/upgrade.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+
+namespace berth::store {
+namespace {
+
+Result<std::int64_t> version_of(Database& database) {
+  TRY(Rows rows, database.query("PRAGMA user_version"));
+  TRY_OK(rows.next());
+  return rows.integer(0);
+}
+
+}  // namespace
+
+std::span<const SchemaStep> schema_steps() { return {}; }  // version 1 is the first
+
+Status upgrade(Database& database, std::span<const SchemaStep> steps, std::int64_t target) {
+  TRY(Transaction transaction, Transaction::begin(database, Transaction::Kind::kWrite));
+  TRY(std::int64_t version, version_of(database));
+  if (version >= target) return {};
+  log::info("the catalogue is brought from version {} to {}", version, target);
+  for (; version < target; ++version) {
+    const auto step = std::ranges::find(steps, version, &SchemaStep::from);
+    if (step == steps.end()) {
+      return fail(Code::kInternal, "there is no way from version {} of the catalogue to {}",
+                  version, target);
+    }
+    TRY_OK(database.script(step->sql));
+  }
+  TRY_OK(database.script(fmt::format("PRAGMA user_version = {}", target).c_str()));
+  return transaction.commit();
+}
+
+}  // namespace berth::store
