@@ -46,7 +46,8 @@ Endpoint::Endpoint(rt::Loop& loop, Settings settings, const RegistryOptions& opt
                    .credentials = options.credentials,
                    .token_hosts = token_hosts_of(settings_.registry, options),
                    .retry = options.retry}),
-      quirks_(quirks_of(settings_.base.host)) {}
+      quirks_(quirks_of(settings_.base.host)),
+      lanes_(std::make_shared<content::Lanes>(options.connections)) {}
 
 http::Url Endpoint::url(std::string_view path, std::string query) const {
   http::Url url = settings_.base;

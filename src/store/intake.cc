@@ -1,15 +1,12 @@
 #include "store/intake.h"
 
 #include <numeric>
-#include <sys/stat.h>
 
 #include "oci/media_types.h"
 #include "store/receiver.h"
 
 namespace berth::store {
 namespace {
-
-constexpr unsigned kBlobMode = 0444;
 
 // Whether what was received so far may be continued after this failure: it broke off, but nothing
 // says that it is wrong.
@@ -31,8 +28,9 @@ bool may_continue(Code code) {
 // One blob on its way in.
 class Intake {
  public:
-  Intake(Desk& desk, oci::Descriptor blob)
+  Intake(Desk& desk, Settler& settler, oci::Descriptor blob)
       : desk_(desk),
+        settler_(settler),
         blob_(std::move(blob)),
         folder_(Layout::ingest_name(blob_.digest)),
         unit_bytes_(content::Plan::unit_bytes_for(blob_.size)) {}
@@ -106,12 +104,13 @@ class Intake {
 
   Task<Status> commit_file(rt::Op& op) {
     CO_TRY(const bool taken,
-           co_await settle(op, desk_, file_, {.blob = blob_, .file = data_name()}));
+           co_await settler_.settle(op, file_, {.blob = blob_, .file = data_name()}));
     (void)taken;
     co_return Status();
   }
 
   Desk& desk_;
+  Settler& settler_;
   oci::Descriptor blob_;
   std::string folder_;
   std::uint64_t unit_bytes_;
@@ -127,21 +126,15 @@ Status write_whole(const Layout& layout, const std::string& folder, fs::File& fi
   return file.write_at(0, as_bytes(bytes));
 }
 
-Status finish_file(fs::File& file) {
-  if (::fchmod(file.fd(), kBlobMode) != 0)
-    return fail_errno(errno, fmt::format("cannot protect {}", file.name()));
-  return file.sync();
-}
-
-Task<Status> take_verified(rt::Op& op, Desk& desk, const oci::Descriptor& blob,
+Task<Status> take_verified(rt::Op& op, Desk& desk, Settler& settler, const oci::Descriptor& blob,
                            const std::string& bytes, std::vector<oci::Descriptor> children) {
   const std::string folder = Layout::ingest_name(blob.digest);
   fs::File file;
   Status done = co_await rt::blocking(
       desk.loop(), [&] { return write_whole(desk.layout(), folder, file, bytes); });
   if (done) {
-    const auto taken = co_await settle(
-        op, desk, file, {.blob = blob, .file = folder + "/data", .children = std::move(children)});
+    const auto taken = co_await settler.settle(
+        op, file, {.blob = blob, .file = folder + "/data", .children = std::move(children)});
     if (!taken) done = std::unexpected(taken.error());
   }
   const Status cleared =
@@ -151,34 +144,21 @@ Task<Status> take_verified(rt::Op& op, Desk& desk, const oci::Descriptor& blob,
 
 }  // namespace
 
-Task<Result<bool>> settle(rt::Op& op, Desk& desk, fs::File& file, Arrival arrival) {
-  // A link keeps the mode that its owner gave it.
-  const bool linked = arrival.link.has_value();
-  CO_TRY_OK(
-      co_await rt::blocking(desk.loop(), [&] { return linked ? file.sync() : finish_file(file); }));
-  CO_TRY(const bool taken, co_await desk.write(op, Catalog::Durability::kRelaxed,
-                                               [&desk, arrival](Database& database) {
-                                                 return commit(database, desk.layout(), arrival);
-                                               }));
-  CO_TRY_OK(co_await rt::blocking(desk.loop(),
-                                  [&] { return desk.layout().sync_blobs(arrival.blob.digest); }));
-  co_return taken;
-}
-
-Task<Status> take_in(rt::Op& op, Desk& desk, oci::Descriptor blob, content::Fetcher& from,
-                     content::Progress& progress) {
-  Intake intake(desk, std::move(blob));
+Task<Status> take_in(rt::Op& op, Desk& desk, Settler& settler, oci::Descriptor blob,
+                     content::Fetcher& from, content::Progress& progress) {
+  Intake intake(desk, settler, std::move(blob));
   co_return co_await intake.run(op, from, progress);
 }
 
-Task<Status> take_bytes(rt::Op& op, Desk& desk, oci::Descriptor blob, std::string bytes) {
+Task<Status> take_bytes(rt::Op& op, Desk& desk, Settler& settler, oci::Descriptor blob,
+                        std::string bytes) {
   if (bytes.size() != blob.size ||
       oci::Digest::of(as_bytes(bytes), blob.digest.algorithm()) != blob.digest) {
     co_return fail(Code::kDigestMismatch, "the bytes for {} are not what their digest says",
                    blob.digest.string());
   }
   CO_TRY(auto children, oci::children(bytes, blob.media_type));
-  co_return co_await take_verified(op, desk, blob, bytes, std::move(children));
+  co_return co_await take_verified(op, desk, settler, blob, bytes, std::move(children));
 }
 
 }  // namespace berth::store
