@@ -15,7 +15,7 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-constexpr std::size_t kPiece = 1024 * 1024;
+constexpr std::size_t kPiece = 4096 * 1024;
 // Less than this is not worth a write of its own while more is coming.
 constexpr std::size_t kWorthWriting = 64 * 1024;
 

@@ -29,7 +29,7 @@ struct DownloadSettings {
   std::chrono::milliseconds first_delay{250};
   std::chrono::milliseconds longest_delay{5'000};
   std::chrono::minutes longest_in_vain{5};
-  std::chrono::milliseconds tick{200};
+  std::chrono::milliseconds tick{50};
   // Time, for tests: the steady clock when empty.
   std::function<rt::SteadyTime()> now = {};
 };

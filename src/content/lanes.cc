@@ -45,7 +45,8 @@ void Lanes::judge(double rate, rt::SteadyTime now) {
 }
 
 void Lanes::try_more(rt::SteadyTime now) {
-  wanted_ = std::min(most_, std::max(wanted_, open_) * 2);
+  const bool enough = rate_before_ > kEnough;
+  wanted_ = enough ? wanted_ : std::min(most_, std::max(wanted_, open_) * kGrowth);
   trying_ = wanted_ > before_;
   if (!trying_) rest_until_ = now + kRest;
 }

@@ -1,5 +1,5 @@
-// How many connections to one host are worth it. Begins with one, doubles as long as the goodput
-// of all together grows by it, goes back when it does not, and tries again after a while.
+// How many connections to one host are worth it. Begins with one, grows fourfold as long as the
+// goodput of all together grows by it, goes back when it does not, and tries again after a while.
 //
 // A pure state machine: the time is given. One for each host, shared by all transfers from it.
 #pragma once
@@ -36,9 +36,12 @@ class Lanes {
 
  private:
   // Long enough for a new connection to get going at a round trip of 50 ms.
-  static constexpr std::chrono::milliseconds kTrial{400};
+  static constexpr std::chrono::milliseconds kTrial{300};
   static constexpr std::chrono::seconds kRest{8};
   static constexpr double kWorthIt = 1.12;
+  static constexpr std::size_t kGrowth = 4;
+  // Bytes a second of all together, from which on the hash and not the network is waited for.
+  static constexpr double kEnough = 400e6;
 
   void judge(double rate, rt::SteadyTime now);
   void try_more(rt::SteadyTime now);

@@ -8,7 +8,7 @@
 namespace berth::http {
 namespace {
 
-constexpr long kReceivePiece = 512 * 1024;  // the most that curl takes in one call
+constexpr long kReceivePiece = 256 * 1024;  // the most that curl takes in one call
 constexpr long kSendPiece = 512 * 1024;
 
 // Framing and connections are curl's business, and Expect only costs a round trip.

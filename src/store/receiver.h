@@ -29,8 +29,7 @@ class Receiver : public content::Sink {
   Task<Status> fetch(rt::Op& op, content::Fetcher& from, content::Progress& progress);
   Task<Status> hash_behind(rt::Op& op);
   Task<Status> seal_along(rt::Op& op);
-  Task<Status> keep(std::uint64_t offset, Bytes bytes);
-  Task<Status> hash(Bytes bytes);
+  Status keep(std::uint64_t offset, Bytes bytes, bool in_order);
   std::uint64_t prefix();
 
   rt::Loop& loop_;
