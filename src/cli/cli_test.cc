@@ -88,6 +88,37 @@ TEST(CliGolden, PullAndPush) {
                   {"push", "absent"}});
 }
 
+TEST(CliGolden, Transfer) {
+  FakeShell shell;
+  check_sessions("copy", shell,
+                 {{"transfer", "ai/smollm2", "registry.lan/ai/smollm2", "--progress", "plain"},
+                  {"copy", "-q", "ai/smollm2", "registry.lan/ai/smollm2"},
+                  {"copy", "--referrers", "ai/smollm2", "registry.lan/ai/smollm2", "--json"},
+                  {"transfer", "ai/smollm2"}});
+  ASSERT_EQ(shell.state.transfers.size(), 3u);
+  EXPECT_TRUE(shell.state.transfers[2].referrers);
+}
+
+TEST(CliGolden, Fsck) {
+  FakeShell shell;
+  shell.state.check = {.blobs = 3, .bytes = 91739808, .took = std::chrono::milliseconds(100)};
+  check_sessions("fsck-clean", shell, {{"fsck"}, {"fsck", "--read-data"}});
+  shell.state.check.findings = {
+      {.kind = "missing",
+       .what = "sha256:" + std::string(64, 'a'),
+       .message = "its file is not there; needed by docker.io/ai/x:latest",
+       .models = {"docker.io/ai/x:latest"}},
+      {.kind = "index",
+       .what = "index.json",
+       .message = "the list of models for other tools is old or damaged"},
+      {.kind = "session",
+       .what = "00000000deadbeef",
+       .message = "a process died and left its leases, which protect nothing",
+       .harmless = true}};
+  check_sessions("fsck", shell,
+                 {{"fsck"}, {"fsck", "--repair", "--read-data"}, {"fsck", "--repair", "--json"}});
+}
+
 TEST(CliGolden, Running) {
   FakeShell shell = shell_with_models();
   shell.state.running = {

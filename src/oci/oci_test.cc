@@ -147,5 +147,31 @@ TEST(Index, KeepsPlatforms) {
   EXPECT_EQ(serialize(*index), bytes);
 }
 
+TEST(Platforms, AreReadFromTheirWords) {
+  EXPECT_EQ(parse_platform("linux/amd64").value(), (Platform{"linux", "amd64", ""}));
+  EXPECT_EQ(parse_platform("linux/arm/v7").value(), (Platform{"linux", "arm", "v7"}));
+  for (const char* text : {"", "linux", "linux/", "/amd64", "linux/arm/v7/x", "Linux/amd64",
+                           "linux/am d64", "linux/amd64\n"}) {
+    EXPECT_EQ(parse_platform(text).error().code(), Code::kInvalid) << text;
+  }
+}
+
+TEST(Platforms, OneOfAnIndexIsPicked) {
+  Index index;
+  for (const Platform& platform : {Platform{"linux", "arm", "v6"}, Platform{"linux", "arm", "v7"},
+                                   Platform{"linux", "amd64", ""}}) {
+    Descriptor entry = describe(platform.architecture + platform.variant, media::kManifest);
+    entry.platform = platform;
+    index.manifests.push_back(entry);
+  }
+  index.manifests.push_back(describe("without", media::kManifest));
+  EXPECT_EQ(pick_platform(index, {"linux", "arm", "v7"})->digest, index.manifests[1].digest);
+  EXPECT_EQ(pick_platform(index, {"linux", "arm", ""})->digest, index.manifests[0].digest);
+  const auto none = pick_platform(index, {"linux", "s390x", ""});
+  ASSERT_FALSE(none);
+  EXPECT_EQ(none.error().code(), Code::kNotFound);
+  EXPECT_NE(none.error().message().find("linux/arm/v7"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace berth::oci

@@ -53,17 +53,6 @@ std::uint64_t space(const std::optional<fs::FileInfo>& info) {
   return info && info->links <= 1 ? info->blocks * 512 : 0;
 }
 
-Status take(Database& database, const Layout& layout, const oci::Digest& digest,
-            const std::string& trash, bool has_file) {
-  if (has_file) {
-    BERTH_FAILPOINT("store.collect.before_rename");
-    TRY_OK(
-        layout.root().rename(Layout::blob_name(digest), fmt::format("{}/{}", trash, digest.hex())));
-    BERTH_FAILPOINT("store.collect.after_rename");
-  }
-  return database.run("DELETE FROM blobs WHERE digest = ?", digest.string());
-}
-
 struct IngestFolder {
   std::string name;
   std::optional<DigestLock> lock;  // held while it is removed
@@ -124,8 +113,7 @@ Result<std::set<oci::Digest>> closure(Database& database, const std::vector<oci:
 }
 
 Result<Freed> collect(Database& database, const Layout& layout,
-                      const std::optional<std::set<oci::Digest>>& candidates,
-                      const std::string& trash, DryRun dry_run) {
+                      const std::optional<std::set<oci::Digest>>& candidates, DryRun dry_run) {
   Freed freed;
   TRY_OK(bury_dead_sessions(database, layout));
   TRY(const auto live, live_blobs(database));
@@ -136,11 +124,26 @@ Result<Freed> collect(Database& database, const Layout& layout,
     TRY(const auto row, find_row(database, digest));
     TRY(const auto info, layout.find_blob(digest));
     if (!row && !info) continue;  // an index may name what never came here
-    if (dry_run == DryRun::kNo) TRY_OK(take(database, layout, digest, trash, info.has_value()));
+    if (dry_run == DryRun::kNo)
+      TRY_OK(database.run("DELETE FROM blobs WHERE digest = ?", digest.string()));
     freed.blobs.push_back(digest);
     freed.bytes += space(info);
   }
   return freed;
+}
+
+Status bury(Database& database, const Layout& layout, const std::vector<oci::Digest>& blobs,
+            const std::string& trash) {
+  for (const oci::Digest& digest : blobs) {
+    TRY(const auto row, find_row(database, digest));
+    TRY(const auto info, layout.find_blob(digest));
+    if (row || !info) continue;
+    BERTH_FAILPOINT("store.collect.before_rename");
+    TRY_OK(
+        layout.root().rename(Layout::blob_name(digest), fmt::format("{}/{}", trash, digest.hex())));
+    BERTH_FAILPOINT("store.collect.after_rename");
+  }
+  return {};
 }
 
 Result<Freed> collect_ingests(const Layout& layout, std::chrono::seconds older_than,

@@ -130,9 +130,9 @@ struct Store::Parts {
   Task<Result<Freed>> sweep(rt::Op& op, DryRun dry_run, Choose choose) {
     CO_TRY(const auto session, co_await desk.session(op));
     const std::string trash = trash_name(*session);
-    auto work = [session, trash, dry_run, choose](Database& database) -> Result<Freed> {
+    auto work = [session, dry_run, choose](Database& database) -> Result<Freed> {
       TRY_OK(session->flush(database));
-      return choose(database, trash, dry_run);
+      return choose(database, dry_run);
     };
     if (dry_run == DryRun::kYes) co_return co_await desk.rehearse(op, work);
     CO_TRY_OK(co_await rt::blocking(desk.loop(), [this, &trash]() -> Status {
@@ -140,9 +140,17 @@ struct Store::Parts {
       return {};
     }));
     auto freed = co_await desk.write(op, kFull, work);
+    BERTH_FAILPOINT("store.collect.before_bury");
+    Status buried;
+    if (freed) {
+      buried = co_await desk.write(op, kRelaxed, [this, blobs = freed->blobs, trash](Database& db) {
+        return bury(db, desk.layout(), blobs, trash);
+      });
+    }
     BERTH_FAILPOINT("store.collect.before_trash");
     const Status emptied = co_await rt::blocking(
         desk.loop(), [this, &trash] { return desk.layout().root().remove_tree(trash); });
+    if (freed && !buried) co_return std::unexpected(buried.error());
     if (freed && !emptied) co_return std::unexpected(emptied.error());
     co_return freed;
   }
@@ -314,32 +322,30 @@ Task<Result<Untagged>> Store::untag(rt::Op& op, oci::Reference reference) {
 
 Task<Result<Freed>> Store::remove(rt::Op& op, oci::Digest id) {
   co_return co_await parts_->sweep(
-      op, DryRun::kNo,
-      [this, id](Database& database, const std::string& trash, DryRun dry_run) -> Result<Freed> {
+      op, DryRun::kNo, [this, id](Database& database, DryRun dry_run) -> Result<Freed> {
         const Layout& layout = parts_->desk.layout();
         TRY(const auto roots, remove_model(database, layout, id));
         TRY(const auto candidates, closure(database, roots));
-        TRY(Freed freed, collect(database, layout, candidates, trash, dry_run));
+        TRY(Freed freed, collect(database, layout, candidates, dry_run));
         freed.models.push_back(id);
         return freed;
       });
 }
 
 Task<Result<Freed>> Store::prune(rt::Op& op, PruneOptions options) {
-  CO_TRY(Freed freed,
-         co_await parts_->sweep(
-             op, options.dry_run,
-             [this, options](Database& database, const std::string& trash,
-                             DryRun dry_run) -> Result<Freed> {
-               const Layout& layout = parts_->desk.layout();
-               std::vector<oci::Digest> removed;
-               if (options.untagged_models == Untagging::kRemove) {
-                 TRY(removed, remove_models(database, layout, Which::kUntagged, dry_run));
-               }
-               TRY(Freed result, collect(database, layout, std::nullopt, trash, dry_run));
-               result.models = std::move(removed);
-               return result;
-             }));
+  CO_TRY(Freed freed, co_await parts_->sweep(
+                          op, options.dry_run,
+                          [this, options](Database& database, DryRun dry_run) -> Result<Freed> {
+                            const Layout& layout = parts_->desk.layout();
+                            std::vector<oci::Digest> removed;
+                            if (options.untagged_models == Untagging::kRemove) {
+                              TRY(removed,
+                                  remove_models(database, layout, Which::kUntagged, dry_run));
+                            }
+                            TRY(Freed result, collect(database, layout, std::nullopt, dry_run));
+                            result.models = std::move(removed);
+                            return result;
+                          }));
   co_return co_await parts_->sweep_ingests(op, std::move(freed), options.partials_older_than,
                                            options.dry_run);
 }
@@ -347,11 +353,10 @@ Task<Result<Freed>> Store::prune(rt::Op& op, PruneOptions options) {
 Task<Result<Freed>> Store::purge(rt::Op& op) {
   CO_TRY(Freed freed,
          co_await parts_->sweep(
-             op, DryRun::kNo,
-             [this](Database& database, const std::string& trash, DryRun dry_run) -> Result<Freed> {
+             op, DryRun::kNo, [this](Database& database, DryRun dry_run) -> Result<Freed> {
                const Layout& layout = parts_->desk.layout();
                TRY(auto removed, remove_models(database, layout, Which::kAll, dry_run));
-               TRY(Freed result, collect(database, layout, std::nullopt, trash, dry_run));
+               TRY(Freed result, collect(database, layout, std::nullopt, dry_run));
                result.models = std::move(removed);
                return result;
              }));

@@ -126,8 +126,11 @@ class Survey {
     TRY_OK(check_rows());
     TRY_OK(check_files());
     TRY_OK(check_names());
-    TRY_OK(check_sessions());
-    TRY_OK(check_ingests());
+    // Who lives is found out by locks, which need files that can be written.
+    if (layout_.access() == Layout::Access::kReadWrite) {
+      TRY_OK(check_sessions());
+      TRY_OK(check_ingests());
+    }
     TRY_OK(check_log());
     TRY_OK(check_view());
     return std::move(result_);

@@ -121,19 +121,28 @@ def test_referrers_go_with_it(berth, other, registry, second, published, folder)
     assert sbom in tree and note in tree
 
 
-def test_cosigns_tags_go_with_it(other, registry, second, published, folder):
+@pytest.mark.parametrize("form", ["referrer", "tag"])
+def test_cosigns_signature_goes_with_it(other, registry, second, published, folder, form):
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "COSIGN_PASSWORD": ""}
-    cosign = berthlab.part("cosign")
-    subprocess.run([cosign, "generate-key-pair"], cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL,
-                   stderr=subprocess.DEVNULL)
     digest = berthlab.sha256(registry.manifest("ai/tiny", "1"))
-    signed = f"{registry.host}/ai/tiny@{digest}"
-    subprocess.run([cosign, "sign", "--key", "cosign.key", "--tlog-upload=false", "--allow-insecure-registry", "-y", signed],
-                   cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    other.run("transfer", "--referrers", published, f"{second.host}/team/tiny:1")
-    subprocess.run([cosign, "verify", "--key", "cosign.pub", "--insecure-ignore-tlog", "--allow-insecure-registry",
-                    f"{second.host}/team/tiny@{digest}"], cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL,
-                   stderr=subprocess.PIPE)
+    bundle = f"--new-bundle-format={'true' if form == 'referrer' else 'false'}"
+
+    def cosign(*args):
+        return subprocess.run([berthlab.part("cosign"), *args], cwd=folder, env=environment, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True)
+
+    assert cosign("generate-key-pair").returncode == 0
+    signed = cosign("sign", "--key", "cosign.key", "--tlog-upload=false", "--use-signing-config=false", bundle,
+                    "--allow-insecure-registry", "-y", f"{registry.host}/ai/tiny@{digest}")
+    assert signed.returncode == 0, signed.stdout
+    target = f"{second.host}/team/tiny"
+    verify = ["verify", "--key", "cosign.pub", "--insecure-ignore-tlog", bundle, "--allow-insecure-registry", f"{target}@{digest}"]
+    other.run("transfer", published, f"{target}:1")
+    assert cosign(*verify).returncode != 0
+    result = other.json("transfer", "--referrers", published, f"{target}:1", "--json", "--progress", "none")
+    assert result["referrers"] == 1
+    verified = cosign(*verify)
+    assert verified.returncode == 0, verified.stdout
 
 
 def test_what_is_missing_is_said(other, registry, second):

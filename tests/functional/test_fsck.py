@@ -75,9 +75,9 @@ def test_what_no_registry_has_stays_lost_and_is_told(berth, tiny):
     lines = done.stdout.splitlines()
     assert any(line.startswith(f"wrong: {layer}: its file is not there; needed by 127.0.0.1:1/ai/tiny:1") for line in lines), lines
     assert any(line.startswith("wrong: 127.0.0.1:1/ai/tiny:2: the model is damaged") for line in lines), lines
-    # The blob comes back with its file.
+    # The blob comes back with its file; what the vain try left is no fault.
     berth.run("package", "--gguf", tiny, "127.0.0.1:1/ai/tiny:3")
-    assert fsck(berth, "--read-data")["findings"] == []
+    assert wrong(fsck(berth, "--read-data")) == set()
 
 
 def test_records_are_mended_without_a_registry(berth, tiny):
@@ -88,7 +88,7 @@ def test_records_are_mended_without_a_registry(berth, tiny):
         database.execute("DELETE FROM edges")
     (berth.store / "index.json").write_text("{}")
     kinds = {kind for kind, _ in wrong(fsck(berth, status=6))}
-    assert {"record", "index", "tag"} <= kinds
+    assert kinds == {"record", "index"}
     assert wrong(fsck(berth, "--repair")) == set()
     assert fsck(berth, "--read-data")["findings"] == []
     berth.run("inspect", "ai/tiny:1")
