@@ -86,7 +86,7 @@ def check_view(berth):
 def age(store, seconds=2 * 3600):
     """Files without a row are left alone for an hour; this is after it."""
     then = time.time() - seconds
-    for path in [*blob_files(store).values(), *(store / "locks").glob("session-*")]:
+    for path in [*blob_files(store).values(), *(store / "locks").glob("session-*"), *store.glob(".*.new.*")]:
         os.utime(path, (then, then))
 
 
