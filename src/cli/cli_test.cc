@@ -3,7 +3,6 @@
 
 #include <gtest/gtest.h>
 
-#include "cli/command.h"
 #include "cli/fake_services.h"
 #include "cli/golden.h"
 
@@ -195,25 +194,6 @@ TEST(CliGolden, Help) {
                   {"run", "-h"},
                   {"package", "--help"},
                   {"--version"}});
-}
-
-void ask_for_help(const std::vector<Command>& commands, const std::vector<std::string>& parents,
-                  std::vector<std::vector<std::string>>& sessions) {
-  for (const Command& command : commands) {
-    std::vector<std::string> words = parents;
-    words.emplace_back(command.name);
-    ask_for_help(command.children, words, sessions);
-    words.insert(words.begin(), "help");
-    sessions.push_back(std::move(words));
-  }
-}
-
-TEST(CliGolden, HelpOfEveryCommand) {
-  FakeShell shell;
-  Globals globals;
-  std::vector<std::vector<std::string>> sessions;
-  ask_for_help(all_commands(globals), {}, sessions);
-  check_sessions("help_of_every_command", shell, sessions);
 }
 
 TEST(Cli, HelpVersionAndCompletionOpenNoStore) {
