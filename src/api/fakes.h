@@ -147,6 +147,7 @@ struct Transfers : control::Transfers {
       imported += as_text(Bytes(chunk).first(count));
     }
     if (imported == "junk") co_return fail(Code::kInvalid, "this is no tar of a model");
+    if (imported == "torn") co_return fail(Code::kCorrupt, "the archive ends in a header");
     co_return std::vector<std::string>{kId};
   }
 };

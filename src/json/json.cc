@@ -1,5 +1,6 @@
 #include "json/json.h"
 
+#include <cmath>
 #include <set>
 
 #include <boost/json/basic_parser_impl.hpp>
@@ -74,7 +75,11 @@ struct Handler {
     stack.push_uint64(value);
     return true;
   }
-  bool on_double(double value, bj::string_view, bj::error_code&) {
+  bool on_double(double value, bj::string_view, bj::error_code& error) {
+    if (!std::isfinite(value)) {
+      error = bj::make_error_code(bj::error::exponent_overflow);
+      return false;
+    }
     stack.push_double(value);
     return true;
   }

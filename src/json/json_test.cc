@@ -28,6 +28,12 @@ TEST(Json, RefusesWhatIsNotJson) {
   }
 }
 
+TEST(Json, RefusesNumbersThatNoDoubleHolds) {
+  EXPECT_TRUE(parse("[1e308]", "x"));
+  EXPECT_EQ(parse("[1e999]", "x").error().code(), Code::kInvalid);
+  EXPECT_EQ(parse("[-1e999]", "x").error().code(), Code::kInvalid);
+}
+
 TEST(Json, BoundsSizeAndDepth) {
   EXPECT_EQ(code_of("[[[1]]]", {.bytes = 100, .depth = 2}), Code::kTooLarge);
   EXPECT_EQ(code_of("[1,2,3]", {.bytes = 3}), Code::kTooLarge);

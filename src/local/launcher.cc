@@ -234,9 +234,12 @@ rt::Task<Result<Launcher::Granted>> Launcher::acquire(rt::Op& op, Wanted wanted)
 rt::Task<Status> Launcher::configure(rt::Op& op, control::Configuration configuration) {
   CO_TRY(const store::Found found, co_await find_model(shared_, op, configuration.model));
   const std::string id = found.record.id.string();
-  CO_TRY_OK(
-      options_of(configuration,
-                 engine::mode_from_string(configuration.mode).value_or(engine::Mode::kCompletion)));
+  const auto mode = engine::mode_from_string(configuration.mode);
+  if (!mode && !configuration.mode.empty()) {
+    co_return fail(Code::kInvalid, "there is no mode \"{}\": completion, embedding or reranking",
+                   printable(configuration.mode, 60));
+  }
+  CO_TRY_OK(options_of(configuration, mode.value_or(engine::Mode::kCompletion)));
   if (!configuration.draft_model.empty()) {
     co_return fail(Code::kUnsupported,
                    "a draft model ({}) is not in this version; leave out --speculative-draft-model",

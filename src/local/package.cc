@@ -209,6 +209,8 @@ struct Silent : control::Events {
 
 rt::Task<Result<std::string>> Transfers::repackage(rt::Op& op, std::string source,
                                                    std::string target, std::uint64_t context_size) {
+  // What is here already is meant, and nothing is pulled for it.
+  CO_TRY_OK(co_await find_model(shared_, op, source));
   Silent silent;
   control::PackageRequest request{
       .target = std::move(target), .from = std::move(source), .context_size = context_size};

@@ -100,6 +100,12 @@ control::Model show(const store::Record& record, const model::Summary& summary) 
   shown.config["architecture"] = summary.architecture;
   shown.config["size"] = format_size(summary.size);
   if (summary.context_size) shown.config["context_size"] = *summary.context_size;
+  // Docker's client looks here for what the weights were trained for; the rest of a GGUF's metadata
+  // is shown with the one model that is asked for.
+  if (summary.format == "gguf" && summary.context_length) {
+    shown.config["gguf"] = json::Object{
+        {summary.architecture + ".context_length", fmt::format("{}", *summary.context_length)}};
+  }
   return shown;
 }
 

@@ -63,6 +63,19 @@ class World:
         self.berth.run("package", "--gguf", file, self.words["own"])
         self.words["own_id"] = self.berth.json("inspect", self.words["own"])["id"]
 
+    def _configured(self, mode, pooling):
+        """The model names no pooling of its own, as one that is made for embeddings does."""
+        self.own_model()
+        body = {"model": self.words["own"], "mode": mode, "runtime-flags": ["--pooling", pooling]}
+        status, _, answer = self.daemon.request("POST", "/engines/_configure", body)
+        assert status == 202, answer
+
+    def own_model_for_embeddings(self):
+        self._configured("embedding", "mean")
+
+    def own_model_for_ranking(self):
+        self._configured("reranking", "rank")
+
     def own_model_only_in_the_registry(self):
         self.own_model()
         here, there = self.words["own"], f"{self.registry.host}/{self.words['own']}"

@@ -22,7 +22,7 @@ def ask(model, **more):
 
 ENGINES = [
     Row("each backend has a line that begins with its state", "GET", "/engines/status", 200, JSON,
-        {"llama.cpp": re.compile("^Running"), "vllm": re.compile("^Not Installed")}),
+        {"llama.cpp": re.compile("^Running: llama.cpp .")}),
     Row("what is loaded, as a list", "GET", "/engines/ps", 200, JSON, lambda body: isinstance(json.loads(body), list)),
     Row("disk usage, in bytes", "GET", "/engines/df", 200, JSON,
         {"models_disk_usage": lambda size: size > 400_000, "default_backend_disk_usage": int}),
@@ -67,7 +67,7 @@ SERVER = [
     Row("… without the engines'", "GET", "/logs?no-engines=true", 200, TEXT, ...),
     Row("metrics in Prometheus' format", "GET", "/metrics", 200, "text/plain; version=0.0.4",
         re.compile("^# TYPE berth_requests", re.M)),
-    Row("an unknown path", "GET", "/nowhere", 404, TEXT, sentence("/nowhere")),
+    Row("an unknown path", "GET", "/nowhere", 404, TEXT, sentence("not found")),
     Row("a method that a path has not", "PUT", "/models", 405, TEXT, ..., answers={"Allow": re.compile("GET")}),
 ]
 

@@ -17,7 +17,7 @@ def failure(words, type="invalid_request_error", code=str):
 
 MISSING = failure("berth pull ai/none", "not_found_error", "not_found")
 LATER = failure("not in this version", code="unsupported")
-ITEM = {"id": re.compile("^[a-z]"), "object": "model", "created": int, "owned_by": "docker",
+ITEM = {"id": re.compile(r".+/ai/.+:.+"), "object": "model", "created": int, "owned_by": "docker",
         "dmr": {"context_window": int, "architecture": "llama", "parameters": str, "quantization": str, "size": str}}
 TINY = {**ITEM, "id": re.compile("ai/tiny")}
 
@@ -31,6 +31,8 @@ CHAT = {"object": "chat.completion", "model": "ai/tiny:1",
         "usage": {"prompt_tokens": int, "completion_tokens": int, "total_tokens": int}}
 COMPLETION = {"object": "text_completion", "model": "ai/tiny:1", "choices": [{"text": str, "finish_reason": str}]}
 EMBEDDING = {"object": "list", "data": [{"object": "embedding", "index": int, "embedding": [float]}]}
+
+RANKING = {"results": [{"index": int, "relevance_score": ...}]}
 
 
 def is_chat_stream(body):
@@ -52,8 +54,12 @@ WORKS = [
       for path in prefixes("/v1/chat/completions")],
     *[Row("a text is completed", "POST", path, 200, JSON, COMPLETION,
           send={"model": "ai/tiny:1", "prompt": "x", "max_tokens": 2}) for path in prefixes("/v1/completions")],
-    *[Row("a text is embedded", "POST", path, 200, JSON, EMBEDDING, send={"model": "ai/tiny:1", "input": "x"})
-      for path in prefixes("/v1/embeddings")],
+    *[Row("a text is embedded", "POST", path, 200, JSON, EMBEDDING, send={"model": "{own}", "input": "x"},
+          given="own_model_for_embeddings") for path in prefixes("/v1/embeddings")],
+    *[Row("documents are ranked", "POST", path, 200, JSON, RANKING, given="own_model_for_ranking",
+          send={"model": "{own}", "query": "x", "documents": ["x", "y"]}) for path in prefixes("/rerank")],
+    Row("… and by the path of other servers", "POST", "/v1/rerank", 200, JSON, RANKING, given="own_model_for_ranking",
+        send={"model": "{own}", "query": "x", "documents": ["x", "y"]}),
     *[Row("Anthropic's messages are the engine's own", "POST", path, 200, JSON,
           {"type": "message", "role": "assistant", "content": list}, send=ask())
       for path in ["/anthropic/v1/messages", *prefixes("/v1/messages")]],
@@ -87,10 +93,11 @@ REFUSED = [
         failure("there is no backend", "not_found_error", "not_found"), send=ask()),
     Row("what the engine refuses keeps its status and OpenAI's form", "POST", "/v1/chat/completions", 400, JSON,
         {"error": {"message": str}}, send={"model": "ai/tiny:1", "messages": 7}),
-    Row("more than 10 MiB", "POST", "/v1/chat/completions", 413, JSON, failure("", code="too_large"),
-        send='{"model":"ai/tiny:1","x":"' + "x" * (10 << 20) + '"}', headers={"Content-Type": JSON}),
+    Row("more than server.max_body, 64 MiB unless set (Docker: 10 MiB, too little for pictures)", "POST",
+        "/v1/chat/completions", 413, JSON, failure("", code="too_large"), headers={"Content-Type": JSON},
+        send='{"model":"ai/tiny:1","x":"' + "x" * (64 << 20) + '"}'),
     Row("an Anthropic error has Anthropic's form", "POST", "/anthropic/v1/messages", 400, JSON,
-        {"type": "error", "error": {"type": "invalid_request_error", "message": "model is required"}}, send={}),
+        {"type": "error", "error": {"type": "invalid_request_error", "message": re.compile("model is required")}}, send={}),
     *[Row("later: images", "POST", path, 501, JSON, LATER, send=ask()) for path in prefixes("/v1/images/generations")],
     *[Row("later: scores", "POST", path, 501, JSON, LATER, send=ask()) for path in ["/score", "/engines/score"]],
     *[Row("later: the Responses API", "POST", path, 501, JSON, LATER, send=ask())

@@ -105,7 +105,7 @@ TRANSFER = [
     Row("pull: no reference", "POST", "/models/create", 400, TEXT, sentence("UP/../x"), send={"from": "UP/../x"}),
     Row("pull: not in the registry", "POST", "/models/create", 404, TEXT, sentence("ai/none"),
         send={"from": "{registry}/ai/none:1"}),
-    Row("pull: credentials are missing", "POST", "/models/create", 401, TEXT, sentence("{private}"),
+    Row("pull: credentials are missing", "POST", "/models/create", 401, TEXT, sentence("berth login"),
         send={"from": "{private}/ai/tiny:2"}),
     Row("pull: what is no model is 422 and says what it is", "POST", "/models/create", 422, TEXT, ...,
         send={"from": "{registry}/ai/text:1"}),
@@ -119,7 +119,7 @@ TRANSFER = [
     Row("push: a bearer token may come in the body", "POST", "/models/{registry}/ai/tiny:1/push", 200, TEXT,
         html_escaped("Model pushed successfully"), send={"bearer-token": "t"}),
     Row("push: unknown", "POST", "/models/nope/push", 404, TEXT, sentence("nope")),
-    Row("push: credentials are missing", "POST", "/models/{private}/ai/tiny:1/push", 401, TEXT, sentence("{private}")),
+    Row("push: credentials are missing", "POST", "/models/{private}/ai/tiny:1/push", 401, TEXT, sentence("berth login")),
 ]
 
 NAMING = [

@@ -65,10 +65,14 @@ def check_visible(berth):
     check_blobs(berth.store)
     tags = check_models(berth)
     json.loads((berth.store / "index.json").read_bytes())
-    unknown = {path.name for path in berth.store.iterdir()} - KNOWN
-    # A file that was to replace another one may be left under a name of its own.
-    assert all(name.startswith(".") for name in unknown), f"{unknown} lie in the store"
+    check_names(berth.store, allowed=(".",))
     return tags
+
+
+def check_names(store, allowed=()):
+    """Nothing lies in the store's folder but its own. `allowed`: how unfinished files may begin."""
+    unknown = {path.name for path in store.iterdir()} - KNOWN
+    assert all(name.startswith(allowed) for name in unknown), f"{unknown} lie in the store"
 
 
 def check_view(berth):
@@ -79,21 +83,22 @@ def check_view(berth):
     assert seen == check_models(berth), f"index.json says {seen}"
 
 
-def age_blobs(store, seconds=2 * 3600):
+def age(store, seconds=2 * 3600):
     """Files without a row are left alone for an hour; this is after it."""
     then = time.time() - seconds
-    for path in blob_files(store).values():
+    for path in [*blob_files(store).values(), *(store / "locks").glob("session-*"), *store.glob(".*.new.*")]:
         os.utime(path, (then, then))
 
 
 def check_reclaimed(berth):
     """After a prune the disk holds the models and nothing else, and df says so."""
-    age_blobs(berth.store)
+    age(berth.store)
     berth.run("prune")
     ids = {model["id"] for model in berth.json("list", "--json")}
     files = blob_files(berth.store)
     assert set(files) == closure(berth.store, ids), "blobs that no model needs, or the reverse"
     assert list((berth.store / "ingest").iterdir()) == [], "unfinished transfers are left"
+    check_names(berth.store)
     sessions = list((berth.store / "locks").glob("session-*"))
     assert sessions == [], f"{sessions} are left"
     usage = berth.json("df", "--json")
