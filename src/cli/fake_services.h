@@ -71,6 +71,8 @@ struct FakeState {
   std::vector<control::ChatRequest> chats;
   std::vector<control::PackageRequest> packages;
   std::vector<control::LoginRequest> logins;
+  control::LoginResult login_result{.where = "pass"};
+  bool daemon = false;  // one listens on the user's socket
   std::vector<control::TokenInfo> tokens;
   std::map<std::string, std::string> answers;  // by the last message's text
   std::string reasoning;
@@ -204,7 +206,10 @@ class FakeTransfers : public control::Transfers {
   }
   rt::Task<Result<std::string>> repackage(rt::Op&, std::string, std::string target,
                                           std::uint64_t context_size) override {
-    co_return fmt::format("docker.io/{}:latest (context {})", target, context_size);
+    const std::string full = fmt::format("docker.io/{}:latest", target);
+    state_.here.push_back(fake_model(full, 'e'));
+    state_.here.back().context_size = context_size;
+    co_return full;
   }
   rt::Task<Result<std::unique_ptr<rt::Reader>>> export_tar(rt::Op&, std::string name) override {
     if (state_.find(name) == nullptr) co_return fail(Code::kNotFound, "no model {} here", name);
@@ -309,10 +314,10 @@ class FakeMachine : public control::Machine {
     state_.imported = request.path;
     co_return std::vector<std::string>{"docker.io/ai/from-folder:latest"};
   }
-  rt::Task<Status> login(rt::Op&, control::LoginRequest request) override {
+  rt::Task<Result<control::LoginResult>> login(rt::Op&, control::LoginRequest request) override {
     if (state_.fail_with) co_return std::unexpected(*state_.fail_with);
     state_.logins.push_back(std::move(request));
-    co_return Status();
+    co_return state_.login_result;
   }
   rt::Task<Result<bool>> logout(rt::Op&, std::string registry) override {
     co_return std::erase_if(state_.logins,
@@ -452,6 +457,11 @@ struct FakeShell {
                                  const Globals& given) -> Result<std::unique_ptr<Backend>> {
       ++state.connected;
       globals.push_back(given);
+      return std::make_unique<FakeBackend>(state);
+    };
+    environment.server = [this](rt::Loop&,
+                                const Globals& given) -> Result<std::unique_ptr<Backend>> {
+      if (given.host.empty() && !state.daemon) return nullptr;
       return std::make_unique<FakeBackend>(state);
     };
     environment.serve = [this](const ServeOptions& options) -> Status {

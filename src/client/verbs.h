@@ -82,7 +82,7 @@ class Machine : public control::Machine {
   rt::Task<Result<bool>> uninstall_runner(rt::Op& op, std::string backend) override;
   rt::Task<Result<std::vector<std::string>>> import_path(rt::Op& op, control::ImportPath request,
                                                          control::Events& events) override;
-  rt::Task<Status> login(rt::Op& op, control::LoginRequest request) override;
+  rt::Task<Result<control::LoginResult>> login(rt::Op& op, control::LoginRequest request) override;
   rt::Task<Result<bool>> logout(rt::Op& op, std::string registry) override;
   std::vector<control::Setting> settings() override { return {}; }
 
