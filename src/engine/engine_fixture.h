@@ -17,13 +17,13 @@ namespace berth::engine {
 namespace files = std::filesystem;
 
 // A folder to build fake roots and device trees in.
-class Engine : public testing::Test {
+class EngineTest : public testing::Test {
  protected:
-  Engine() {
+  EngineTest() {
     char name[] = "/tmp/bertXXXXXX";
     folder = ::mkdtemp(name);
   }
-  ~Engine() override { files::remove_all(folder); }
+  ~EngineTest() override { files::remove_all(folder); }
 
   void put(const std::string& name, const std::string& text = "") {
     files::create_directories(files::path(folder + "/" + name).parent_path());
@@ -58,7 +58,7 @@ inline LaunchRequest tiny_request() {
   return request;
 }
 
-class Launching : public Engine {
+class Launching : public EngineTest {
  protected:
   Result<Launch> launch(LaunchRequest request) {
     put_root("root");

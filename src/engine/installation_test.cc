@@ -7,7 +7,7 @@
 namespace berth::engine {
 namespace {
 
-TEST_F(Engine, IsFoundInOrder) {
+TEST_F(EngineTest, IsFoundInOrder) {
   put_root("engines/llama.cpp/0.7.0");
   files::create_directory_symlink("0.7.0", folder + "/engines/llama.cpp/current");
   put_program("bin/llama-server");
@@ -27,7 +27,7 @@ TEST_F(Engine, IsFoundInOrder) {
   EXPECT_NE(find_llama(places).error().message().find("install-runner"), std::string::npos);
 }
 
-TEST_F(Engine, MayBeConfiguredAsBinaryOrFolder) {
+TEST_F(EngineTest, MayBeConfiguredAsBinaryOrFolder) {
   put_program("build/bin/llama-server");
   EXPECT_EQ(find_llama({folder + "/build/bin", "", ""})->program,
             folder + "/build/bin/llama-server");
@@ -35,14 +35,14 @@ TEST_F(Engine, MayBeConfiguredAsBinaryOrFolder) {
             folder + "/build/bin/llama-server");
 }
 
-TEST_F(Engine, AWrongConfiguredPathIsAnErrorAndNotSkipped) {
+TEST_F(EngineTest, AWrongConfiguredPathIsAnErrorAndNotSkipped) {
   put_program("bin/llama-server");
   const auto found = find_llama({folder + "/typo", "", folder + "/bin"});
   ASSERT_FALSE(found);
   EXPECT_NE(found.error().message().find("typo"), std::string::npos);
 }
 
-TEST_F(Engine, BackendsAreNamedByTheirFiles) {
+TEST_F(EngineTest, BackendsAreNamedByTheirFiles) {
   put_root("r");
   for (const char* name : {"libggml-vulkan.so", "libggml-hip.so", "libggml-base.so", "readme"}) {
     put(std::string("r/usr/lib/x86_64-linux-gnu/ggml/backends0/") + name);
@@ -50,7 +50,7 @@ TEST_F(Engine, BackendsAreNamedByTheirFiles) {
   EXPECT_EQ(find_llama({folder + "/r", "", ""})->backends, Backends({"hip", "vulkan"}));
 }
 
-TEST_F(Engine, ProbeRunsABinaryForItsVersion) {
+TEST_F(EngineTest, ProbeRunsABinaryForItsVersion) {
   put_program("bin/llama-server", "#!/bin/sh\necho 'version: 9.9 (build 1)' >&2\n");
   Llama llama(loop, {.configured = folder + "/bin"});
   EXPECT_EQ(loop.run(llama.probe(op))->version, "llama.cpp 9.9 (build 1)");
@@ -58,7 +58,7 @@ TEST_F(Engine, ProbeRunsABinaryForItsVersion) {
   EXPECT_NE(loop.run(llama.probe(op)).error().message().find("broken"), std::string::npos);
 }
 
-TEST_F(Engine, AnUnpackedRootIsPutInPlaceAndBecomesCurrent) {
+TEST_F(EngineTest, AnUnpackedRootIsPutInPlaceAndBecomesCurrent) {
   put_root("unpacked", "1.0");
   const std::string engines = folder + "/engines";
   const auto first =
@@ -83,7 +83,7 @@ TEST_F(Engine, AnUnpackedRootIsPutInPlaceAndBecomesCurrent) {
   EXPECT_FALSE(find_llama({"", engines, ""}));
 }
 
-TEST_F(Engine, ARootWithoutTheServerIsNotInstalled) {
+TEST_F(EngineTest, ARootWithoutTheServerIsNotInstalled) {
   put("unpacked/usr/bin/something");
   const auto installed =
       loop.run(install_root(op, loop, folder + "/engines", folder + "/unpacked", "x"));
@@ -91,7 +91,7 @@ TEST_F(Engine, ARootWithoutTheServerIsNotInstalled) {
   EXPECT_TRUE(installed_runners(folder + "/engines")->empty());
 }
 
-TEST_F(Engine, AVersionCannotLeaveTheFolder) {
+TEST_F(EngineTest, AVersionCannotLeaveTheFolder) {
   put_root("unpacked", "1.0");
   const auto installed = loop.run(
       install_root(op, loop, folder + "/engines", folder + "/unpacked", "../../../escape"));
@@ -100,7 +100,7 @@ TEST_F(Engine, AVersionCannotLeaveTheFolder) {
   EXPECT_EQ(installed->root.find(".."), std::string::npos);
 }
 
-TEST_F(Engine, WhatIsInstalledAlreadyIsNotFetchedAgain) {
+TEST_F(EngineTest, WhatIsInstalledAlreadyIsNotFetchedAgain) {
   put_root("unpacked", "1.0");
   put("unpacked/.request",
       "forky\nllama.cpp-tools\nlibllama0\nlibggml0\nlibc6\nlibstdc++6\nlibgcc-s1\nlibgomp1\n"
@@ -116,7 +116,7 @@ TEST_F(Engine, WhatIsInstalledAlreadyIsNotFetchedAgain) {
   EXPECT_TRUE(lines.empty());
 }
 
-TEST_F(Engine, ASuiteIsAWord) {
+TEST_F(EngineTest, ASuiteIsAWord) {
   const auto installed =
       loop.run(install_runner(op, loop, {.engines_dir = folder + "/e", .suite = "-f; id"}, {}));
   EXPECT_EQ(installed.error().code(), Code::kInvalid);

@@ -6,7 +6,7 @@
 namespace berth::engine {
 namespace {
 
-class RealSandbox : public Engine {
+class RealSandbox : public EngineTest {
  protected:
   void SetUp() override {
     if (!process::find_program("bwrap", "/usr/bin:/bin"))
@@ -73,18 +73,18 @@ TEST_F(RealSandbox, ABinaryOfTheHostRunsWithTheHostsLibraries) {
 TEST_F(RealSandbox, CannotMakeNamespacesOfItsOwn) {
   EXPECT_NE(inside("unshare -Ur true").status.code, 0);
 }
-TEST_F(Engine, APlaceThatClimbsIsRefused) {
+TEST_F(EngineTest, APlaceThatClimbsIsRefused) {
   EXPECT_FALSE(sandboxed("/usr/bin/bwrap", {.mounts = {{.host = "/", .inside = "/a/../../b"}}}));
   EXPECT_FALSE(sandboxed("/usr/bin/bwrap", {.mounts = {{.host = "/", .inside = "relative"}}}));
 }
-TEST_F(Engine, AMachineWithoutNamespacesIsDeniedWithAWayOut) {
+TEST_F(EngineTest, AMachineWithoutNamespacesIsDeniedWithAWayOut) {
   put_program("bwrap",
               "#!/bin/sh\necho 'bwrap: No permissions to create new namespace' >&2; exit 1\n");
   const Status status = loop.run(probe_namespaces(op, loop, folder + "/bwrap"));
   EXPECT_EQ(status.error().code(), Code::kDenied);
   EXPECT_NE(status.error().message().find("--no-sandbox"), std::string::npos);
 }
-TEST_F(Engine, WithoutBubblewrapPlanningSaysSo) {
+TEST_F(EngineTest, WithoutBubblewrapPlanningSaysSo) {
   put_root("root");
   Llama llama(
       loop, {.configured = folder + "/root", .path = "/nonexistent", .runtime_dir = folder + "/r"});

@@ -167,7 +167,7 @@ TEST_F(RunnerTest, AnEngineThatDiesWhileLoadingIsReportedWithItsLastLine) {
   fake.open = false;
   const Status status = loop.run(refused(op, start(), spec("a")));
   EXPECT_EQ(status.error().message(), "the fake engine ended: it hurts");
-  EXPECT_EQ(runner->logs().lines().at(1), "[a] it hurts");
+  EXPECT_EQ(runner->logs().lines(LogBuffer::Which::kAll).at(1), "[a] it hurts");
 }
 
 TEST_F(RunnerTest, ALoadTakesNoLongerThanItMay) {
