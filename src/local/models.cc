@@ -59,8 +59,8 @@ rt::Task<Result<std::string>> Models::tag(rt::Op& op, std::string source, std::s
 rt::Task<Result<control::RemoveResult>> Models::remove(rt::Op& op, std::string model, bool force) {
   CO_TRY(const oci::ModelName name, oci::parse_model_name(model, shared_.defaults));
   CO_TRY(auto there, co_await shared_.store->find(op, name));
-  // Nobody pulls a model to remove it.
-  if (!there) co_return not_here(name.text, "; see what is: berth list");
+  // Nobody pulls a model to remove it, so nothing is advised.
+  if (!there) co_return not_here(name.text, "");
   store::Found found = std::move(*there);
   const bool last = found.record.tags.size() <= 1;
   if (found.tag && !last) co_return co_await untag(op, *found.tag);
