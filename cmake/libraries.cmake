@@ -26,7 +26,8 @@ target_compile_options(berth_options INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wimplicit-fallthrough -Werror
   -Wno-missing-field-initializers -Wno-missing-designated-field-initializers
   -fstack-protector-strong -fno-omit-frame-pointer)
-target_link_options(berth_options INTERFACE -fuse-ld=lld-19 -static-libstdc++ -static-libgcc)
+# What is linked and not called (libcurl and libarchive are loaded late: base/shared_library.h) is left out.
+target_link_options(berth_options INTERFACE -fuse-ld=lld-19 -static-libstdc++ -static-libgcc -Wl,--as-needed)
 if(BERTH_SANITIZE)
   target_compile_options(berth_options INTERFACE -fsanitize=${BERTH_SANITIZE} -fno-sanitize-recover=all)
   target_link_options(berth_options INTERFACE -fsanitize=${BERTH_SANITIZE})

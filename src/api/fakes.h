@@ -217,7 +217,9 @@ struct Machine : control::Machine {
                                                      control::Events&) override {
     co_return fail(Code::kUnsupported, "no");
   }
-  rt::Task<Status> login(rt::Op&, control::LoginRequest) override { co_return Status(); }
+  rt::Task<Result<control::LoginResult>> login(rt::Op&, control::LoginRequest) override {
+    co_return control::LoginResult();
+  }
   rt::Task<Result<bool>> logout(rt::Op&, std::string) override { co_return false; }
   std::vector<control::Setting> settings() override { return {{"engine.gpu", "auto", "default"}}; }
 };

@@ -269,6 +269,17 @@ TEST_F(Inference, RecordingsCanBeFollowed) {
   chat();
   text = as_text(Bytes(chunk).first(loop.run(reader->read(op, chunk)).value()));
   EXPECT_TRUE(text.starts_with("event: new_request\n")) << text;
+  api().end_following();
+  EXPECT_EQ(loop.run(reader->read(op, chunk)).value(), 0u) << "a server that stops ends it";
+}
+
+TEST_F(Inference, ARecordedUrlIsTheOneThatWasRouted) {
+  options.record_requests = true;
+  engines.answer("application/json", {{.text = "{}"}});
+  send("POST", "//engines//v1/chat/completions", R"({"model":"ai/m"})");
+  const auto got = send("GET", "/engines/requests");
+  EXPECT_NE(got.body.find(R"("url":"/engines/v1/chat/completions")"), std::string::npos)
+      << got.body;
 }
 
 }  // namespace

@@ -23,6 +23,7 @@ class Local {
   Launcher& launcher();
   runner::Runner& runner();
   Shared& shared();
+  System& system();
 
   // Lets what is in flight end until `op` ends, then stops every engine.
   rt::Task<Status> shutdown(rt::Op& op);

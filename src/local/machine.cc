@@ -4,6 +4,7 @@
 #include "content/copy.h"
 #include "engine/install.h"
 #include "fs/file.h"
+#include "local/file_reader.h"
 #include "local/system.h"
 #include "rt/async.h"
 
@@ -15,24 +16,6 @@ Status known_backend(std::string_view backend) {
   return fail(Code::kUnsupported, "the backend {} is not in this version; llama.cpp is",
               printable(backend, 80));
 }
-
-// Reads a local file on the pool, as an import's stream.
-class FileStream : public rt::Reader {
- public:
-  FileStream(rt::Loop& loop, fs::File file) : loop_(loop), file_(std::move(file)) {}
-  rt::Task<Result<std::size_t>> read(rt::Op& op, MutableBytes into) override {
-    CO_TRY_OK(op.check());
-    CO_TRY(const std::size_t count,
-           co_await rt::blocking(loop_, [&] { return file_.read_at(at_, into); }));
-    at_ += count;
-    co_return count;
-  }
-
- private:
-  rt::Loop& loop_;
-  fs::File file_;
-  std::uint64_t at_ = 0;
-};
 
 std::string login_host(const Shared& shared, const std::string& registry) {
   return registry.empty() ? shared.defaults.registry : registry;
@@ -75,11 +58,11 @@ rt::Task<Result<std::vector<std::string>>> Machine::import_path(rt::Op& op,
     co_return co_await transfers_.import_folder(op, request.path, events);
   }
   CO_TRY(fs::File file, fs::open_user_file(request.path));
-  FileStream stream(shared_.loop, std::move(file));
+  FileReader stream(shared_.loop, std::move(file));
   co_return co_await transfers_.import_tar(op, stream, events);
 }
 
-rt::Task<Status> Machine::login(rt::Op& op, control::LoginRequest request) {
+rt::Task<Result<control::LoginResult>> Machine::login(rt::Op& op, control::LoginRequest request) {
   const std::string host = login_host(shared_, request.registry);
   remote::Credential credential{.user = request.user, .password = request.password};
   remote::FixedCredentials fixed(credential);
@@ -89,8 +72,8 @@ rt::Task<Status> Machine::login(rt::Op& op, control::LoginRequest request) {
   CO_TRY(const auto accepted, co_await registry.check_login(op));
   (void)accepted;
   CO_TRY(const auto stored, co_await shared_.credentials.store(op, host, std::move(credential)));
-  (void)stored;
-  co_return Status();
+  using Kept = remote::CredentialStore::Kept;
+  co_return control::LoginResult{.plain = stored.kept == Kept::kPlainFile, .where = stored.where};
 }
 
 rt::Task<Result<bool>> Machine::logout(rt::Op& op, std::string registry) {

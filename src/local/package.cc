@@ -6,6 +6,7 @@
 #include "base/failpoint.h"
 #include "content/copy.h"
 #include "fs/file.h"
+#include "local/file_reader.h"
 #include "local/transfers.h"
 #include "rt/async.h"
 
@@ -54,28 +55,6 @@ Result<model::StoredFile> hash_file(const std::string& path) {
   return model::StoredFile{oci::Digest::from_hash(crypto::Algorithm::kSha256, hasher.finish()),
                            size};
 }
-
-// Reads [offset, …) of a local file on the pool.
-class FileReader : public rt::Reader {
- public:
-  FileReader(rt::Loop& loop, fs::File file, std::uint64_t offset, std::uint64_t end)
-      : loop_(loop), file_(std::move(file)), at_(offset), end_(end) {}
-
-  rt::Task<Result<std::size_t>> read(rt::Op& op, MutableBytes into) override {
-    CO_TRY_OK(op.check());
-    const MutableBytes part = into.first(std::min<std::uint64_t>(into.size(), end_ - at_));
-    CO_TRY(const std::size_t count,
-           co_await rt::blocking(loop_, [&] { return file_.read_at(at_, part); }));
-    at_ += count;
-    co_return count;
-  }
-
- private:
-  rt::Loop& loop_;
-  fs::File file_;
-  std::uint64_t at_;
-  std::uint64_t end_;
-};
 
 // The artifact as it lies on the user's disk: files by digest, the two documents, and the layers of
 // --from in the store.

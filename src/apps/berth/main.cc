@@ -109,6 +109,20 @@ Result<std::unique_ptr<cli::Backend>> connect(rt::Loop& loop, const cli::Globals
   return std::make_unique<LocalBackend>(std::move(local), std::move(daemon));
 }
 
+// Whom a question goes to that needs no store.
+Result<std::unique_ptr<cli::Backend>> server(rt::Loop& loop, const cli::Globals& globals) {
+  TRY(const config::Configuration configuration, load_configuration(globals, flags_of(globals)));
+  const bool named = !configuration.settings.client.host.empty();
+  std::unique_ptr<client::Client> client;
+  if (named) {
+    TRY(client, client::Client::connect(loop, address_of(configuration.settings)));
+  } else {
+    TRY(client, find_daemon(loop, configuration.paths));
+  }
+  if (!client) return nullptr;
+  return std::make_unique<HostBackend>(std::move(client));
+}
+
 void add(Flags& flags, const char* key, const std::vector<std::string>& values) {
   if (!values.empty()) flags.emplace_back(key, fmt::format("{}", fmt::join(values, ",")));
 }
@@ -141,6 +155,7 @@ std::string data_dir(const cli::Globals& globals) {
 int main(int argc, char** argv) {
   berth::cli::Environment environment;
   environment.connect = berth::connect;
+  environment.server = berth::server;
   environment.serve = berth::serve;
   environment.data_dir = berth::data_dir;
   return berth::cli::main(std::span<char* const>(argv, static_cast<std::size_t>(argc)),
