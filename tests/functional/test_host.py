@@ -23,7 +23,7 @@ def test_package_is_made_here_and_kept_there(berth, other, server, tiny, folder)
     template = folder / "t.jinja"
     template.write_text("{{ messages }}")
     made = berth.run("--host", server.url, "package", "--gguf", tiny, "--chat-template", template, "ai/far:1")
-    assert "model.gguf: sent" in made.stderr
+    assert "tiny.gguf: sent" in made.stderr
     digest = made.stdout.strip().split("@")[1]
     # The same bytes packaged at home have the same name.
     near = other.run("package", "--gguf", tiny, "--chat-template", template, "ai/far:1").stdout.strip()
