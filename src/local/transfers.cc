@@ -94,7 +94,8 @@ Result<std::vector<model::FolderModel>> sound_models(const fs::Dir& folder, std:
     if (found.problem.empty()) {
       sound.push_back(std::move(found));
     } else {
-      problems += (problems.empty() ? "" : "; ") + found.problem;
+      problems += fmt::format("{}{} is left out: {}", problems.empty() ? "" : "; ",
+                              found.names.empty() ? "a model" : found.names.front(), found.problem);
     }
   }
   if (sound.empty() && !problems.empty())
