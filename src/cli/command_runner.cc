@@ -81,7 +81,9 @@ rt::Task<Result<int>> install(Context& context, Install& options) {
       co_await context.services->machine.install_runner(context.op, std::move(request), progress);
   co_await progress.finish();
   CO_TRY(const std::string version, std::move(installed));
-  context.output.print("Installed {} {}\n", printable(options.backend), printable(version));
+  const bool named = version.starts_with(options.backend);
+  context.output.print("Installed {}{}\n", named ? "" : printable(options.backend) + " ",
+                       printable(version));
   co_return 0;
 }
 
