@@ -265,8 +265,16 @@ Command runner(std::string_view name, std::string_view summary, std::string_view
 
 Command install_runner_command() {
   auto o = std::make_shared<Install>();
-  return runner("install-runner", "Install the inference engine", "berth install-runner",
-                install_flags(*o), o, install);
+  Command command =
+      runner("install-runner", "Install the inference engine",
+             "berth install-runner\nberth install-runner ghcr.io/ggml-org/llama.cpp:server",
+             install_flags(*o), o, install);
+  command.details =
+      "Without a name: llama.cpp from Debian's packages. With one: the llama-server of that "
+      "container image,\n"
+      "which is pulled, tried in the sandbox and only then put into use.";
+  command.arguments = {{.name = "IMAGE", .count = Argument::Count::kOptional, .target = &o->from}};
+  return command;
 }
 
 Command reinstall_runner_command() {

@@ -55,6 +55,23 @@ TEST(Arguments, NoGpuMeansNoDevice) {
   EXPECT_TRUE(holds(arguments(request), {"--device", "none"}));
 }
 
+TEST_F(Launching, ADraftModelIsBoundAndUsed) {
+  LaunchRequest request = tiny_request();
+  request.files.draft = {"/s/5", "draft/model-00001-of-00002.gguf"};
+  request.files.draft_shards = {{"/s/6", "draft/model-00002-of-00002.gguf"}};
+  request.options.draft_max = 6;
+  const auto launched = launch(request);
+  ASSERT_TRUE(launched) << launched.error().message();
+  const auto& words = launched->command.arguments;
+  EXPECT_TRUE(holds(words, {"--ro-bind", "/s/5", "/models/draft/model-00001-of-00002.gguf"}));
+  EXPECT_TRUE(holds(words, {"--ro-bind", "/s/6", "/models/draft/model-00002-of-00002.gguf"}));
+  EXPECT_TRUE(holds(words, {"--spec-draft-n-max", "6"}));
+  const std::pair<std::string, std::string> how{"LLAMA_ARG_SPEC_TYPE", "draft-simple"};
+  EXPECT_EQ(std::ranges::count(launched->command.environment, how), 1);
+  const auto plain = launch(tiny_request());
+  EXPECT_EQ(std::ranges::count(plain->command.environment, how), 0);
+}
+
 TEST_F(Launching, TheSandboxSeesTheModelAndLittleElse) {
   const auto launched = launch(tiny_request());
   ASSERT_TRUE(launched) << launched.error().message();

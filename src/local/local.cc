@@ -70,6 +70,7 @@ control::Services Local::services() {
 }
 
 Launcher& Local::launcher() { return parts_->launcher; }
+Transfers& Local::transfers() { return parts_->transfers; }
 runner::Runner& Local::runner() { return parts_->runner; }
 Shared& Local::shared() { return parts_->shared; }
 System& Local::system() { return parts_->system; }

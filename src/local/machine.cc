@@ -4,6 +4,7 @@
 #include "content/copy.h"
 #include "engine/install.h"
 #include "fs/file.h"
+#include "local/engine_image.h"
 #include "local/file_reader.h"
 #include "local/system.h"
 #include "rt/async.h"
@@ -27,10 +28,7 @@ rt::Task<Result<std::string>> Machine::install_runner(rt::Op& op, control::Insta
                                                       control::Events& events) {
   CO_TRY_OK(known_backend(request.backend));
   if (!request.from.empty()) {
-    co_return fail(
-        Code::kUnsupported,
-        "an engine from an OCI image ({}) is not in this version; run: berth install-runner",
-        printable(request.from, 200));
+    co_return co_await install_engine_image(op, shared_, request.from, events);
   }
   engine::InstallRequest install{.engines_dir = shared_.paths.engines};
   install.vulkan = shared_.settings.engine.gpu == config::Gpu::kVulkan;

@@ -1,6 +1,7 @@
 // The binary: wires settings, the verbs of this process, the daemon and the command line together.
 #include <fmt/ranges.h>
 
+#include "apps/berth/host_backend.h"
 #include "base/error.h"
 #include "cli/cli.h"
 #include "client/client.h"
@@ -40,20 +41,6 @@ config::Inputs inputs_of(const cli::Globals& globals, Flags flags) {
 Result<config::Configuration> load_configuration(const cli::Globals& globals, Flags flags) {
   return config::load(inputs_of(globals, std::move(flags)));
 }
-
-// Everything at the server that --host names.
-class HostBackend : public cli::Backend {
- public:
-  explicit HostBackend(std::unique_ptr<client::Client> client)
-      : client_(std::move(client)), services_(client_->services()) {}
-
-  control::Services& services() override { return services_; }
-  rt::Task<Status> close(rt::Op&) override { co_return Status(); }
-
- private:
-  std::unique_ptr<client::Client> client_;
-  control::Services services_;
-};
 
 // Everything in this process, but what runs is the daemon's when there is one for this store.
 class LocalBackend : public cli::Backend {
@@ -101,7 +88,7 @@ Result<std::unique_ptr<cli::Backend>> connect(rt::Loop& loop, const cli::Globals
   TRY(config::Configuration configuration, load_configuration(globals, flags_of(globals)));
   if (!configuration.settings.client.host.empty()) {
     TRY(auto client, client::Client::connect(loop, address_of(configuration.settings)));
-    return std::make_unique<HostBackend>(std::move(client));
+    return std::make_unique<HostBackend>(loop, std::move(configuration), std::move(client));
   }
   TRY_OK(config::prepare_runtime(configuration.paths));
   TRY(auto daemon, find_daemon(loop, configuration.paths));
