@@ -26,12 +26,16 @@ target_compile_options(berth_options INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wimplicit-fallthrough -Werror
   -Wno-missing-field-initializers -Wno-missing-designated-field-initializers
   -fstack-protector-strong -fno-omit-frame-pointer)
-target_link_options(berth_options INTERFACE -fuse-ld=lld-19 -static-libstdc++ -static-libgcc)
+# What is linked and not called (libcurl and libarchive are loaded late: base/shared_library.h) is left out.
+target_link_options(berth_options INTERFACE -fuse-ld=lld-19 -static-libstdc++ -static-libgcc -Wl,--as-needed)
 if(BERTH_SANITIZE)
   target_compile_options(berth_options INTERFACE -fsanitize=${BERTH_SANITIZE} -fno-sanitize-recover=all)
   target_link_options(berth_options INTERFACE -fsanitize=${BERTH_SANITIZE})
 else()
   target_compile_options(berth_options INTERFACE $<$<CONFIG:Release>:-D_FORTIFY_SOURCE=2>)
   target_link_options(berth_options INTERFACE -pie -Wl,-z,relro,-z,now,--gc-sections)
+endif()
+if(BERTH_FUZZ)
+  target_compile_options(berth_options INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 target_link_libraries(berth_options INTERFACE Threads::Threads)

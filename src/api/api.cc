@@ -134,6 +134,8 @@ void Api::reconfigure(Options options) {
   parts_->context.options = std::move(options);
 }
 
+void Api::end_following() { parts_->recorder.end_following(); }
+
 rt::Task<Status> Api::drain() {
   parts_->op.cancel(Error(Code::kCancelled, "the server stops"));
   co_return co_await parts_->transfers.join();

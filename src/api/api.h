@@ -48,6 +48,8 @@ class Api : public http::Service {
   rt::Task<Result<http::Response>> handle(rt::Op& op, http::Request request) override;
   // For requests from now on.
   void reconfigure(Options options);
+  // Streams that only follow (requests) get their end: the server stops.
+  void end_following();
   // Cancels transfers that still run for callers that are gone, and waits for them.
   rt::Task<Status> drain();
 

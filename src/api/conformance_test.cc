@@ -195,10 +195,12 @@ TEST_F(ApiMore, LoadReadsTheWholeTar) {
   EXPECT_NE(got.body.find(R"({"type":"success","message":"Model loaded successfully")"),
             std::string::npos);
   EXPECT_EQ(send("POST", "/models/load").status, 400);
-  transfers.imported.clear();
-  auto junk = request("POST", "/models/load");
-  junk.body = http::Body(std::make_unique<fakes::TextReader>("junk"), std::nullopt);
-  EXPECT_EQ(send(std::move(junk)).status, 400);
+  for (const char* text : {"junk", "torn"}) {
+    transfers.imported.clear();
+    auto bad = request("POST", "/models/load");
+    bad.body = http::Body(std::make_unique<fakes::TextReader>(text), std::nullopt);
+    EXPECT_EQ(send(std::move(bad)).status, 400) << text;
+  }
 }
 
 TEST_F(ApiMore, AConfigurationOfARunningModelConflicts) {

@@ -147,6 +147,7 @@ struct Transfers : control::Transfers {
       imported += as_text(Bytes(chunk).first(count));
     }
     if (imported == "junk") co_return fail(Code::kInvalid, "this is no tar of a model");
+    if (imported == "torn") co_return fail(Code::kCorrupt, "the archive ends in a header");
     co_return std::vector<std::string>{kId};
   }
 };
@@ -216,7 +217,9 @@ struct Machine : control::Machine {
                                                      control::Events&) override {
     co_return fail(Code::kUnsupported, "no");
   }
-  rt::Task<Status> login(rt::Op&, control::LoginRequest) override { co_return Status(); }
+  rt::Task<Result<control::LoginResult>> login(rt::Op&, control::LoginRequest) override {
+    co_return control::LoginResult();
+  }
   rt::Task<Result<bool>> logout(rt::Op&, std::string) override { co_return false; }
   std::vector<control::Setting> settings() override { return {{"engine.gpu", "auto", "default"}}; }
 };

@@ -62,11 +62,20 @@ Result<std::optional<std::uint64_t>> context_size_of(const Request& request) {
               printable(*header, 40));
 }
 
+// Stock clients ask for "//engines/…", which the router takes for "/engines/…".
+std::string collapsed(std::string_view path) {
+  std::string out;
+  for (const char c : path) {
+    if (c != '/' || !out.ends_with('/')) out.push_back(c);
+  }
+  return out;
+}
+
 Exchange exchange_of(const Request& request, const std::string& model, ErrorForm errors) {
   Exchange exchange{.model = model, .errors = errors};
   exchange.record.model = model;
   exchange.record.method = request.method;
-  exchange.record.url = request.url.path;
+  exchange.record.url = collapsed(request.url.path);
   exchange.record.time = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
   exchange.record.user_agent = printable(request.headers.get("User-Agent").value_or(""), 200);
   exchange.record.origin = printable(request.headers.get("X-Request-Origin").value_or(""), 100);
@@ -212,7 +221,7 @@ InferenceRoutes::Answer InferenceRoutes::finish(rt::Op& op, Begun begun, Exchang
   CO_TRY(const std::string rest,
          co_await http::read_all(op, std::move(begun.response.body), kMaxAnswer));
   text += rest;
-  replace_model(text, exchange.model);
+  replace_model(text, quoted(exchange.model));
   ledger_.ended(begun.engine->info(), exchange, text);
   exchange.record.status = response.status;
   if (ledger_.recording()) exchange.record.response = text.substr(0, Recorder::kMaxBody + 1);

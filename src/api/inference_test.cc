@@ -38,14 +38,14 @@ TEST(JsonScan, RefusesWhatIsNoObject) {
 TEST(JsonScan, ReplacesOnlyTheKey) {
   std::string text =
       R"({"choices":[{"delta":{"content":"\"model\":\"x\""}}],"model":"/srv/m.gguf","id":"1"})";
-  replace_model(text, "a\"b");
+  replace_model(text, quoted("a\"b"));
   EXPECT_EQ(text,
             R"({"choices":[{"delta":{"content":"\"model\":\"x\""}}],"model":"a\"b","id":"1"})");
   std::string none = R"({"object":"list"})";
-  replace_model(none, "m");
+  replace_model(none, quoted("m"));
   EXPECT_EQ(none, R"({"object":"list"})");
   std::string cut = R"({"model":"unfinis)";
-  replace_model(cut, "m");
+  replace_model(cut, quoted("m"));
   EXPECT_EQ(cut, R"({"model":"unfinis)");
 }
 
@@ -269,6 +269,17 @@ TEST_F(Inference, RecordingsCanBeFollowed) {
   chat();
   text = as_text(Bytes(chunk).first(loop.run(reader->read(op, chunk)).value()));
   EXPECT_TRUE(text.starts_with("event: new_request\n")) << text;
+  api().end_following();
+  EXPECT_EQ(loop.run(reader->read(op, chunk)).value(), 0u) << "a server that stops ends it";
+}
+
+TEST_F(Inference, ARecordedUrlIsTheOneThatWasRouted) {
+  options.record_requests = true;
+  engines.answer("application/json", {{.text = "{}"}});
+  send("POST", "//engines//v1/chat/completions", R"({"model":"ai/m"})");
+  const auto got = send("GET", "/engines/requests");
+  EXPECT_NE(got.body.find(R"("url":"/engines/v1/chat/completions")"), std::string::npos)
+      << got.body;
 }
 
 }  // namespace

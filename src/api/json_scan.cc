@@ -91,9 +91,9 @@ Result<std::optional<std::string>> top_level_string(std::string_view text, std::
   std::optional<std::string> found;
   if (scanner.take('}')) return found;
   do {
-    const std::string_view quoted = scanner.string();
-    if (quoted.empty() || !scanner.take(':')) return malformed();
-    TRY(const std::string name, decode(quoted));
+    const std::string_view word = scanner.string();
+    if (word.empty() || !scanner.take(':')) return malformed();
+    TRY(const std::string name, decode(word));
     if (name != key) {
       if (!scanner.skip()) return malformed();
       continue;
@@ -107,13 +107,15 @@ Result<std::optional<std::string>> top_level_string(std::string_view text, std::
   return found;
 }
 
-void replace_model(std::string& text, std::string_view model) {
+std::string quoted(std::string_view text) { return json::serialize(json::Value(text)); }
+
+void replace_model(std::string& text, std::string_view quoted_model) {
   constexpr std::string_view kKey = "\"model\":\"";
   const std::size_t at = text.find(kKey);
   if (at == std::string::npos) return;
   const std::size_t start = at + kKey.size() - 1;
   const std::string_view old = Scanner(std::string_view(text).substr(start)).string();
-  if (!old.empty()) text.replace(start, old.size(), json::serialize(json::Value(model)));
+  if (!old.empty()) text.replace(start, old.size(), quoted_model);
 }
 
 std::optional<std::uint64_t> last_number(std::string_view text, std::string_view key) {

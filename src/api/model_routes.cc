@@ -21,6 +21,11 @@ bool is_partial_name(const std::string& tag, const std::string& name) {
   return last == name || last.substr(0, last.find(':')) == name;
 }
 
+// What was sent is damaged: the sender's fault, and not the server's as it is for what lies here.
+bool is_fault_of_content(Code code) {
+  return code == Code::kCorrupt || code == Code::kDigestMismatch;
+}
+
 // Takes in events that nobody waits for.
 struct NoEvents : control::Events {
   void on(const control::Event&) override {}
@@ -170,7 +175,10 @@ ModelRoutes::Answer ModelRoutes::load(rt::Op& op, Request request, Params) {
   auto* tar = std::get_if<std::unique_ptr<rt::Reader>>(&request.body.content);
   if (!tar || !*tar) co_return fail(Code::kInvalid, "the body is empty; send the tar of a model");
   NoEvents events;
-  CO_TRY(const auto names, co_await context_.services.transfers.import_tar(op, **tar, events));
+  auto imported = co_await context_.services.transfers.import_tar(op, **tar, events);
+  if (!imported && is_fault_of_content(imported.error().code()))
+    co_return http::reply(400, "text/plain; charset=utf-8", imported.error().message() + "\n");
+  CO_TRY(const auto names, std::move(imported));
   json::Array models;
   for (const std::string& name : names) models.emplace_back(name);
   const json::Object line{

@@ -55,7 +55,7 @@ class Recorder::Follower : public rt::Reader {
       pending_ = recorder_.events_since(model_, next_, existing_until_);
       next_ = recorder_.next_;
       if (!pending_.empty()) break;
-      if (!recorder_.enabled_) co_return 0;
+      if (!recorder_.enabled_ || recorder_.ended_) co_return 0;
       CO_TRY_OK(co_await recorder_.news_.wait(op));
     }
     const std::size_t count = std::min(into.size(), pending_.size());
@@ -75,6 +75,11 @@ class Recorder::Follower : public rt::Reader {
 void Recorder::enable(bool on) {
   enabled_ = on;
   if (!on) models_.clear();
+  news_.notify_all();
+}
+
+void Recorder::end_following() {
+  ended_ = true;
   news_.notify_all();
 }
 

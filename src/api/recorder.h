@@ -50,6 +50,8 @@ class Recorder {
   enum class Existing { kSkip, kInclude };
   // Server-sent events until the reader goes. The Recorder outlives it.
   std::unique_ptr<rt::Reader> follow(std::string model, Existing existing);
+  // The server stops: those that follow get their end.
+  void end_following();
 
  private:
   class Follower;
@@ -61,6 +63,7 @@ class Recorder {
                            std::uint64_t existing_until) const;
 
   bool enabled_ = false;
+  bool ended_ = false;
   std::uint64_t next_ = 1;
   std::map<std::string, std::deque<Kept>> models_;
   rt::Event news_;

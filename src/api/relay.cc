@@ -25,6 +25,7 @@ class EventRelay : public rt::Reader {
       : ledger_(ledger),
         engine_(std::move(engine)),
         exchange_(std::move(exchange)),
+        quoted_model_(quoted(exchange_.model)),
         body_(std::move(body)) {
     take(first);
   }
@@ -47,10 +48,9 @@ class EventRelay : public rt::Reader {
  private:
   // Reads once from the engine.
   rt::Task<Status> fill(rt::Op& op) {
-    std::array<std::byte, 16 * 1024> chunk;
-    const auto count = co_await body_->read(op, chunk);
+    const auto count = co_await body_->read(op, chunk_);
     if (count && *count > 0) {
-      take(as_text(Bytes(chunk).first(*count)));
+      take(as_text(Bytes(chunk_).first(*count)));
       co_return Status();
     }
     emit(held_.size());
@@ -88,24 +88,35 @@ class EventRelay : public rt::Reader {
   // Sends the first `size` bytes that are held: whole events.
   void emit(std::size_t size) {
     std::size_t at = 0;
+    bool whole = false;
     while (at < size) {
       const std::size_t boundary = held_.find("\n\n", at);
       const std::size_t end = boundary == std::string::npos ? size : std::min(boundary + 2, size);
-      emit_event(held_.substr(at, end - at));
+      // The usual case is one event, whole.
+      whole = at == 0 && end == held_.size();
+      emit_event(whole ? std::move(held_) : held_.substr(at, end - at));
       at = end;
     }
-    held_.erase(0, size);
+    if (whole) {
+      held_.clear();
+    } else {
+      held_.erase(0, size);
+    }
   }
 
   void emit_event(std::string event) {
-    replace_model(event, exchange_.model);
+    replace_model(event, quoted_model_);
     if (event.find("_tokens\":") != std::string::npos ||
         event.find("\"timings\":") != std::string::npos)
       last_ = event;
     if (ledger_.recording() && exchange_.record.response.size() < Recorder::kMaxBody) {
       exchange_.record.response += event;
     }
-    out_ += event;
+    if (out_.empty()) {
+      out_ = std::move(event);
+    } else {
+      out_ += event;
+    }
   }
 
   void end(std::string error) {
@@ -119,7 +130,10 @@ class EventRelay : public rt::Reader {
   Ledger& ledger_;
   std::unique_ptr<Engine> engine_;  // before body_: it goes after it
   Exchange exchange_;
+  std::string quoted_model_;
   std::unique_ptr<rt::Reader> body_;
+  // Here and not in fill(): a coroutine's frame is allocated for each event.
+  std::array<std::byte, 16 * 1024> chunk_;
   std::string held_;  // the event that is not whole yet
   std::string out_;
   std::size_t sent_ = 0;

@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "base/unique_fd.h"
 
@@ -125,6 +126,16 @@ TEST(UniqueFd, MovesOwnership) {
   EXPECT_EQ(b.get(), fd);
   EXPECT_FALSE(
       a);  // NOLINT(bugprone-use-after-move): the moved-from state is the promise under test
+}
+
+TEST(Log, TellsWhoListensUntilToldNotTo) {
+  std::vector<std::string> heard;
+  log::tap([&](std::string_view line) { heard.emplace_back(line); });
+  log::warning("disk {} is full", 1);
+  log::debug("not written, so not told");
+  log::tap(nullptr);
+  log::warning("nobody listens");
+  EXPECT_EQ(heard, std::vector<std::string>{"warning: disk 1 is full"});
 }
 
 }  // namespace

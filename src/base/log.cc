@@ -1,6 +1,7 @@
 #include "base/log.h"
 
 #include <atomic>
+#include <mutex>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
@@ -32,6 +33,28 @@ spdlog::level::level_enum level_of(Level level) {
       return spdlog::level::warn;
     default:
       return spdlog::level::err;
+  }
+}
+
+struct Tap {
+  std::mutex lock;
+  std::function<void(std::string_view)> listener;
+};
+Tap& the_tap() {
+  static Tap tap;
+  return tap;
+}
+
+std::string_view name_of(Level level) {
+  switch (level) {
+    case Level::kDebug:
+      return "debug";
+    case Level::kInfo:
+      return "info";
+    case Level::kWarning:
+      return "warning";
+    default:
+      return "error";
   }
 }
 
@@ -69,6 +92,13 @@ void write(Level level, std::string_view line) {
   } else {
     logger().log(level_of(level), spdlog::string_view_t(line.data(), line.size()));
   }
+  const std::lock_guard hold(the_tap().lock);
+  if (the_tap().listener) the_tap().listener(fmt::format("{}: {}", name_of(level), line));
+}
+
+void tap(std::function<void(std::string_view line)> listener) {
+  const std::lock_guard hold(the_tap().lock);
+  the_tap().listener = std::move(listener);
 }
 
 }  // namespace berth::log

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <fmt/format.h>
+#include <functional>
 #include <string_view>
 
 namespace berth::log {
@@ -15,6 +16,9 @@ enum class Format { kHuman, kJson };
 void configure(Level level, Format format);
 bool enabled(Level level);
 void write(Level level, std::string_view line);
+// Also called with every line that is written ("warning: …"), on the thread that writes it; nullptr
+// ends that, and nothing is being called any more when it returns. It must not log.
+void tap(std::function<void(std::string_view line)> listener);
 
 template <class... Args>
 void debug(fmt::format_string<Args...> format, Args&&... args) {

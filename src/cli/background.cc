@@ -23,12 +23,26 @@ std::string link_target(const std::string& path) {
   return n > 0 ? std::string(target.data(), static_cast<std::size_t>(n)) : "";
 }
 
+constexpr std::size_t kMaxCommandLine = 128 * 1024;
+
 // Reads a file of /proc (fs refuses what has no size).
 std::string read_proc(const std::string& path) {
   const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  std::array<char, 4096> text{};
-  const ssize_t n = fd ? ::read(fd.get(), text.data(), text.size()) : -1;
-  return n > 0 ? std::string(text.data(), static_cast<std::size_t>(n)) : "";
+  std::string text;
+  std::array<char, 4096> piece{};
+  while (fd && text.size() < kMaxCommandLine) {
+    const ssize_t n = ::read(fd.get(), piece.data(), piece.size());
+    if (n <= 0) break;
+    text.append(piece.data(), static_cast<std::size_t>(n));
+  }
+  return text;
+}
+
+// argv: each word ends with a NUL.
+std::vector<std::string> command_line(int pid) {
+  auto words = split(read_proc(fmt::format("/proc/{}/cmdline", pid)), '\0');
+  if (!words.empty() && words.back().empty()) words.pop_back();
+  return words;
 }
 
 std::string program_name(const std::string& path) {
@@ -38,10 +52,9 @@ std::string program_name(const std::string& path) {
 }
 
 bool is_our_server(int pid) {
-  const std::string proc = fmt::format("/proc/{}/", pid);
-  const std::string theirs = program_name(link_target(proc + "exe"));
+  const std::string theirs = program_name(link_target(fmt::format("/proc/{}/exe", pid)));
   if (theirs.empty() || theirs != program_name(link_target("/proc/self/exe"))) return false;
-  const auto words = split(read_proc(proc + "cmdline"), '\0');
+  const auto words = command_line(pid);
   return words.size() > 1 && words[1] == "serve";
 }
 
@@ -85,6 +98,12 @@ Result<std::optional<int>> find_background(const std::string& folder) {
   if (!pid || *pid < 2 || *pid > 4194304 || !is_our_server(static_cast<int>(*pid)))
     return std::nullopt;
   return static_cast<int>(*pid);
+}
+
+std::vector<std::string> background_words(int pid) {
+  std::vector<std::string> words = command_line(pid);
+  if (!words.empty()) words.erase(words.begin());
+  return words;
 }
 
 Result<int> start_background(const std::string& folder, const std::vector<std::string>& words) {

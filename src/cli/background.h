@@ -15,6 +15,8 @@ namespace berth::cli {
 
 // The server that `folder` knows of, when it still runs.
 Result<std::optional<int>> find_background(const std::string& folder);
+// The words that it was started with ("serve", …).
+std::vector<std::string> background_words(int pid);
 // Starts this program with `words`, its output appended to serve.log in `folder`; returns its
 // process id.
 Result<int> start_background(const std::string& folder, const std::vector<std::string>& words);

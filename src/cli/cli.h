@@ -64,6 +64,9 @@ struct Backend {
 struct Environment {
   // Opens the store or names the server; may block. Called once, for commands that need it only.
   std::function<Result<std::unique_ptr<Backend>>(rt::Loop&, const Globals&)> connect;
+  // The server that commands would turn to, to be asked for its version: the one that is named,
+  // else this user's daemon, nullptr when nobody listens there. Opens no store.
+  std::function<Result<std::unique_ptr<Backend>>(rt::Loop&, const Globals&)> server;
   // Runs the daemon until it is told to stop (it makes its own loop and handles signals).
   std::function<Status(const ServeOptions&)> serve;
   // The folder for the chat history, "" for none.

@@ -5,6 +5,7 @@
 
 #include "cli/fake_services.h"
 #include "cli/golden.h"
+#include "cli/server_flags.h"
 
 namespace berth::cli {
 namespace {
@@ -241,12 +242,18 @@ TEST(Cli, HelpVersionAndCompletionOpenNoStore) {
   EXPECT_EQ(shell.state.connected, 0);
 }
 
-TEST(Cli, VersionAsksTheServerWhenToldTo) {
+TEST(Cli, VersionAsksTheServerThatIsThere) {
   FakeShell shell;
-  EXPECT_EQ(shell.run({"version", "--server"}), 0);
-  EXPECT_NE(shell.out.find("Server:\n Version:    9.9.9"), std::string::npos) << shell.out;
   EXPECT_EQ(shell.run({"version"}), 0);
   EXPECT_EQ(shell.out.find("Server"), std::string::npos);
+  EXPECT_EQ(shell.run({"version", "--server"}), 0);
+  EXPECT_NE(shell.out.find("Server:\n Version:    (not reachable)"), std::string::npos)
+      << shell.out;
+  EXPECT_NE(shell.err.find("berth serve"), std::string::npos) << shell.err;
+  shell.state.daemon = true;
+  EXPECT_EQ(shell.run({"version"}), 0);
+  EXPECT_NE(shell.out.find("Server:\n Version:    9.9.9"), std::string::npos) << shell.out;
+  shell.state.daemon = false;
   shell.variables["MODEL_RUNNER_HOST"] = "http://elsewhere:12434";
   EXPECT_EQ(shell.run({"version", "--json"}), 0);
   EXPECT_NE(shell.out.find("9.9.9"), std::string::npos);
@@ -311,6 +318,27 @@ TEST(Cli, StatusIsOneWithoutAServer) {
   FakeShell shell;
   EXPECT_EQ(shell.run({"status"}), 1);
   EXPECT_EQ(shell.run({"status", "--json"}), 0);
+}
+
+TEST(Cli, QuietPullIsQuietWhateverProgressIsAskedFor) {
+  FakeShell shell;
+  shell.state.remote = {fake_model("docker.io/ai/smollm2:latest", 'a')};
+  EXPECT_EQ(shell.run({"pull", "-q", "--progress", "json", "smollm2"}), 0);
+  EXPECT_EQ(shell.err, "");
+  EXPECT_EQ(std::ranges::count(shell.out, '\n'), 1);
+}
+
+TEST(Cli, LoginWarnsOfAPasswordInAFile) {
+  FakeShell shell;
+  shell.input.text = "s3cret\n";
+  shell.state.login_result = {.plain = true, .where = "/home/me/.docker/config.json"};
+  EXPECT_EQ(shell.run({"login", "-u", "me", "--password-stdin", "example.com"}), 0);
+  EXPECT_EQ(shell.out, "Login Succeeded\n");
+  EXPECT_NE(shell.err.find("unencrypted in /home/me/.docker/config.json"), std::string::npos)
+      << shell.err;
+  shell.state.login_result.plain = false;
+  EXPECT_EQ(shell.run({"login", "-u", "me", "--password-stdin", "example.com"}), 0);
+  EXPECT_EQ(shell.err, "");
 }
 
 TEST(Cli, PurgeAsksAndTakesNoForAnAnswer) {
@@ -380,7 +408,8 @@ TEST(Cli, PackageHandsOverWhatTheFlagsSay) {
 TEST(Cli, PackageFromWithOnlyAContextSizeIsARepackage) {
   FakeShell shell;
   EXPECT_EQ(shell.run({"package", "--from", "smollm2", "--context-size", "2048", "me/x"}), 0);
-  EXPECT_EQ(shell.out, "docker.io/me/x:latest (context 2048)\n");
+  EXPECT_EQ(shell.out, "docker.io/me/x:latest@sha256:" + std::string(64, 'e') + "\n");
+  EXPECT_EQ(shell.state.here.back().context_size, 2048u);
   EXPECT_TRUE(shell.state.packages.empty());
 }
 
@@ -455,6 +484,46 @@ TEST(Cli, ComposeSpeaksTheProviderProtocol) {
   shell.state.status.running = false;
   EXPECT_EQ(shell.run({"compose", "up", "--model", "x"}), 5);
   EXPECT_NE(shell.out.find("{\"type\":\"error\""), std::string::npos);
+}
+
+TEST(Cli, ComposeTakesTheServersTcpPort) {
+  FakeShell shell;
+  shell.state.here = {fake_model("docker.io/ai/smollm2:latest", 'a')};
+  shell.state.status = {.running = true,
+                        .endpoint = "/run/berth.sock",
+                        .endpoints = {"/run/berth.sock", "http://0.0.0.0:12434"}};
+  EXPECT_EQ(shell.run({"compose", "up", "--model", "smollm2"}), 0);
+  EXPECT_NE(shell.out.find("URL=http://localhost:12434/engines/v1/"), std::string::npos)
+      << shell.out;
+  shell.state.status.endpoints = {"/run/berth.sock"};
+  EXPECT_EQ(shell.run({"compose", "up", "--model", "smollm2"}), 5);
+  EXPECT_NE(shell.out.find("restart-runner --port"), std::string::npos) << shell.out;
+}
+
+TEST(Cli, StatusNamesEveryWayToTheServer) {
+  FakeShell shell;
+  shell.state.status = {.running = true,
+                        .endpoint = "/run/berth.sock",
+                        .endpoints = {"/run/berth.sock", "http://127.0.0.1:12434"}};
+  EXPECT_EQ(shell.run({"status"}), 0);
+  EXPECT_TRUE(
+      shell.out.starts_with("Berth is running at /run/berth.sock and http://127.0.0.1:12434\n"))
+      << shell.out;
+  shell.state.status.endpoint = "http://box:12434";
+  EXPECT_EQ(shell.run({"status"}), 0);
+  EXPECT_TRUE(shell.out.starts_with("Berth is running at http://box:12434\n")) << shell.out;
+}
+
+TEST(Cli, ARestartedServerKeepsItsFlagsButForThoseGivenAnew) {
+  const std::vector<std::string> before = {"serve",  "--store",         "/s",        "--listen",
+                                           "a:1",    "--listen",        "b:2",       "--gpu",
+                                           "vulkan", "--require-token", "--insecure"};
+  EXPECT_EQ(merge_server_words(before, {"serve"}), before);
+  EXPECT_EQ(merge_server_words({}, {"serve", "--gpu", "none"}),
+            (std::vector<std::string>{"serve", "--gpu", "none"}));
+  EXPECT_EQ(merge_server_words(before, {"serve", "--listen", "c:3", "--require-token=false"}),
+            (std::vector<std::string>{"serve", "--store", "/s", "--gpu", "vulkan", "--insecure",
+                                      "--listen", "c:3", "--require-token=false"}));
 }
 
 TEST(CliPlugin, AnswersDockersQuestionWithoutAStore) {

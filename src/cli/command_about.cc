@@ -14,6 +14,8 @@
 namespace berth::cli {
 namespace {
 
+constexpr auto kAnswerBound = std::chrono::seconds(2);
+
 struct Version {
   Format format;
   bool server = false;
@@ -49,21 +51,27 @@ struct ServerAnswer {
   std::string failure;
 };
 
-// Only when asked for: the client's version needs no store and no socket.
-rt::Task<ServerAnswer> ask_server(Context& context) {
-  auto backend = context.environment.connect(context.loop, context.globals);
-  if (!backend) co_return ServerAnswer{"", backend.error().message()};
-  auto version = co_await (*backend)->services().system.server_version(context.op);
-  [[maybe_unused]] const Status closed = co_await (*backend)->close(context.op);
+// Nothing when no server was named and none listens. Whoever is slow to answer is not waited for.
+rt::Task<std::optional<ServerAnswer>> ask_server(Context& context) {
+  if (!context.environment.server) co_return std::nullopt;
+  const auto server = context.environment.server(context.loop, context.globals);
+  if (!server) co_return ServerAnswer{"", server.error().message()};
+  if (!*server) co_return std::nullopt;
+  rt::Op soon(context.op, std::chrono::steady_clock::now() + kAnswerBound);
+  auto version = co_await (*server)->services().system.server_version(soon);
+  [[maybe_unused]] const Status closed = co_await (*server)->close(context.op);
   if (!version) co_return ServerAnswer{"", version.error().message()};
   co_return ServerAnswer{*version, ""};
 }
 
 rt::Task<Result<int>> version(Context& context, Version& options) {
   const std::string platform = "linux/" + architecture();
-  const bool ask = options.server || !context.globals.host.empty();
-  ServerAnswer server;
-  if (ask) server = co_await ask_server(context);
+  std::optional<ServerAnswer> answer = co_await ask_server(context);
+  CO_TRY_OK(context.op.check());
+  if (!answer && options.server)
+    answer = ServerAnswer{"", "no daemon runs here; start one with: berth serve"};
+  const bool ask = answer.has_value();
+  const ServerAnswer server = answer.value_or(ServerAnswer());
   if (options.format.is_json()) {
     json::Object object{{"client", {{"version", BERTH_VERSION}, {"platform", platform}}}};
     object["server"] = ask && server.failure.empty() ? json::Value{{"version", server.version}}
@@ -188,16 +196,18 @@ rt::Task<Result<int>> man(Context& context, Man& options) {
 
 Command version_command() {
   auto o = std::make_shared<Version>();
-  return {
-      .name = "version",
-      .summary = "Show the version",
-      .details = "The server's version is shown with --server, or when --host names one.",
-      .examples = "berth version\nberth version --server",
-      .group = Group::kMachine,
-      .needs = Needs::kNothing,
-      .flags = with_format(
-          o->format, {{.name = "server", .help = "Ask the server as well", .target = &o->server}}),
-      .run = bound(o, version)};
+  return {.name = "version",
+          .summary = "Show the version",
+          .details =
+              "The server's version is shown as well when one answers; --server says why when none "
+              "does.",
+          .examples = "berth version\nberth version --server",
+          .group = Group::kMachine,
+          .needs = Needs::kNothing,
+          .flags = with_format(
+              o->format,
+              {{.name = "server", .help = "Say so when no server answers", .target = &o->server}}),
+          .run = bound(o, version)};
 }
 
 Command settings_command() {

@@ -70,21 +70,37 @@ rt::Task<Status> configure_all(Context& context, const Options& options) {
   co_return Status();
 }
 
+// Where the server can be reached over TCP, without a slash at the end; "" for nowhere.
+std::string tcp_endpoint(const control::StatusReport& report) {
+  std::vector<std::string> all = report.endpoints;
+  all.insert(all.begin(), report.endpoint);
+  const auto found =
+      std::ranges::find_if(all, [](const std::string& one) { return one.starts_with("http"); });
+  if (found == all.end()) return "";
+  std::string endpoint = *found;
+  // "Every address" is none that can be called.
+  for (const std::string_view any : {"//0.0.0.0:", "//[::]:"}) {
+    const std::size_t at = endpoint.find(any);
+    if (at != std::string::npos) endpoint.replace(at, any.size(), "//localhost:");
+  }
+  while (endpoint.ends_with('/')) endpoint.pop_back();
+  return endpoint;
+}
+
 rt::Task<Status> bring_up(Context& context, const Options& options) {
   if (options.models.empty()) co_return fail(Code::kInvalid, "options.model is required");
   CO_TRY(const control::StatusReport report, co_await context.services->system.status(context.op));
-  if (!report.running || !report.endpoint.starts_with("http")) {
+  const std::string endpoint = report.running ? tcp_endpoint(report) : "";
+  if (endpoint.empty()) {
     co_return fail(
         Code::kUnavailable,
         "no Berth server listens on TCP, where containers could reach it; start one with: {} "
-        "start-runner --port 12434",
-        context.program);
+        "{}-runner --port 12434",
+        context.program, report.running ? "restart" : "start");
   }
   CO_TRY_OK(co_await pull_absent(context, options.models));
   send(context.output, "setenv", fmt::format("MODEL={}", fmt::join(options.models, ",")));
   CO_TRY_OK(co_await configure_all(context, options));
-  std::string endpoint = report.endpoint;
-  while (endpoint.ends_with('/')) endpoint.pop_back();
   send(context.output, "setenv", "URL=" + endpoint + "/engines/v1/");
   co_return Status();
 }

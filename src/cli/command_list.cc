@@ -18,27 +18,31 @@ struct Options {
   bool quiet = false;
 };
 
+using SortKey = std::tuple<std::string, std::string, std::string>;
 struct Row {
   std::string name;
   const control::Model* model;
+  SortKey key;
 };
 
 // Base name, then variant, whatever the case; a name without a variant comes first.
-std::tuple<std::string, std::string, std::string> sort_key(const Row& row) {
-  const std::size_t colon = row.name.rfind(':');
-  const bool variant = colon != std::string::npos && row.name.find('/', colon) == std::string::npos;
-  return {to_lower(row.name.substr(0, variant ? colon : std::string::npos)),
-          variant ? to_lower(row.name.substr(colon + 1)) : "", row.model->id};
+Row row_of(std::string name, const control::Model& model) {
+  const std::size_t colon = name.rfind(':');
+  const bool variant = colon != std::string::npos && name.find('/', colon) == std::string::npos;
+  SortKey key{to_lower(name.substr(0, variant ? colon : std::string::npos)),
+              variant ? to_lower(name.substr(colon + 1)) : "", model.id};
+  return {std::move(name), &model, std::move(key)};
 }
 
 std::vector<Row> rows_of(const std::vector<control::Model>& models,
                          const oci::ReferenceDefaults& names) {
   std::vector<Row> rows;
   for (const control::Model& model : models) {
-    if (model.tags.empty()) rows.push_back({"<none>", &model});
-    for (const std::string& tag : model.tags) rows.push_back({familiar_name(tag, names), &model});
+    if (model.tags.empty()) rows.push_back(row_of("<none>", model));
+    for (const std::string& tag : model.tags)
+      rows.push_back(row_of(familiar_name(tag, names), model));
   }
-  std::ranges::sort(rows, {}, sort_key);
+  std::ranges::sort(rows, {}, &Row::key);
   return rows;
 }
 

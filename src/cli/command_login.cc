@@ -77,7 +77,14 @@ rt::Task<Result<int>> login(Context& context, Login& options) {
   const std::string registry = registry_or_default(context, options.registry);
   control::LoginRequest request{
       .registry = registry, .user = options.user, .password = std::move(password)};
-  CO_TRY_OK(co_await context.services->machine.login(context.op, std::move(request)));
+  CO_TRY(const control::LoginResult kept,
+         co_await context.services->machine.login(context.op, std::move(request)));
+  if (kept.plain) {
+    context.output.alert(
+        "warning: the password lies unencrypted in {}; a credential helper (\"credsStore\" there) "
+        "keeps it in a keychain",
+        printable(kept.where, 1000));
+  }
   context.output.print("Login Succeeded\n");
   co_return 0;
 }

@@ -94,8 +94,10 @@ rt::Task<Result<int>> repackage(Context& context, Options& options) {
   auto done = co_await context.services->transfers.repackage(context.op, options.from,
                                                              options.model, *options.context_size);
   CO_TRY(const std::string full, hinted(context, std::move(done), options.from));
-  context.output.note("Model packaged successfully");
-  context.output.print("{}\n", printable(full, 2048));
+  CO_TRY(const control::ModelDetail made,
+         co_await context.services->models.inspect(context.op, full, false));
+  context.output.note("Model packaged successfully: {}", format_size(made.model.size));
+  context.output.print("{}\n", printable(pinned(full, made.model.id), 2048));
   co_return 0;
 }
 

@@ -81,7 +81,10 @@ rt::Task<Result<int>> install(Context& context, Install& options) {
       co_await context.services->machine.install_runner(context.op, std::move(request), progress);
   co_await progress.finish();
   CO_TRY(const std::string version, std::move(installed));
-  context.output.print("Installed {} {}\n", printable(options.backend), printable(version));
+  // The engine's version names it already.
+  const bool named = version.starts_with(options.backend);
+  context.output.print("Installed {}{}\n", named ? "" : printable(options.backend) + " ",
+                       printable(version));
   co_return 0;
 }
 
@@ -151,7 +154,8 @@ rt::Task<Result<control::StatusReport>> wait_until_up(Context& context, int pid,
   }
 }
 
-rt::Task<Status> launch(Context& context, Start& options) {
+// `before`: the words of the server that this one replaces.
+rt::Task<Status> launch(Context& context, Start& options, std::vector<std::string> before) {
   if (!options.host.empty()) {
     options.server.listen.push_back(
         fmt::format("{}:{}", options.host, options.server.port.value_or(12434)));
@@ -159,41 +163,50 @@ rt::Task<Status> launch(Context& context, Start& options) {
   }
   CO_TRY(ServeOptions serve, serve_options(options.server, context.globals));
   CO_TRY(const std::string folder, folder_of(context));
-  const std::vector<std::string> words = server_words(serve);
+  const std::vector<std::string> words = merge_server_words(before, server_words(serve));
   CO_TRY(const int pid,
          co_await rt::blocking(context.loop, [&] { return start_background(folder, words); }));
   CO_TRY(const control::StatusReport report, co_await wait_until_up(context, pid, folder));
-  context.output.print("Berth is running at {} (process {})\n", printable(report.endpoint), pid);
+  context.output.print("Berth is running at {} (process {})\n", listening_text(report), pid);
   co_return Status();
 }
 
-rt::Task<Result<bool>> halt(Context& context) {
+// Stops the server in the background; the words that it had been started with, none when there was
+// no such server.
+rt::Task<Result<std::vector<std::string>>> halt(Context& context) {
   CO_TRY(const std::string folder, folder_of(context));
   CO_TRY(const std::optional<int> pid,
          co_await rt::blocking(context.loop, [&] { return find_background(folder); }));
-  if (!pid) co_return false;
+  if (!pid) co_return std::vector<std::string>();
+  std::vector<std::string> words =
+      co_await rt::blocking(context.loop, [&] { return background_words(*pid); });
   CO_TRY_OK(co_await rt::blocking(context.loop, [&] { return stop_background(*pid); }));
   CO_TRY_OK(co_await wait_until_gone(context, *pid));
-  co_return true;
+  co_return words;
 }
 
-rt::Task<Result<int>> start(Context& context, Start& options) {
+rt::Task<Result<int>> start_after(Context& context, Start& options,
+                                  std::vector<std::string> before) {
   const auto report = co_await ask_status(context);
   // One that cannot be reached is one to start.
   if (!report && report.error().code() != Code::kUnavailable)
     co_return std::unexpected(report.error());
   if (report && report->running) {
-    context.output.print("Berth is running already at {}\n", printable(report->endpoint));
+    context.output.print("Berth is running already at {}\n", listening_text(*report));
     co_return 0;
   }
-  CO_TRY_OK(co_await launch(context, options));
+  CO_TRY_OK(co_await launch(context, options, std::move(before)));
   co_return 0;
 }
 
+rt::Task<Result<int>> start(Context& context, Start& options) {
+  co_return co_await start_after(context, options, {});
+}
+
 rt::Task<Result<int>> stop(Context& context, Stop& options) {
-  CO_TRY(const bool stopped, co_await halt(context));
-  context.output.print("{}\n", stopped ? "The server was stopped."
-                                       : "No server that start-runner started is running.");
+  CO_TRY(const std::vector<std::string> stopped, co_await halt(context));
+  context.output.print("{}\n", stopped.empty() ? "No server that start-runner started is running."
+                                               : "The server was stopped.");
   if (options.models) {
     CO_TRY(const control::RemoveResult result, co_await context.services->models.purge(context.op));
     context.output.note("Freed {}", format_size(result.freed));
@@ -202,8 +215,8 @@ rt::Task<Result<int>> stop(Context& context, Stop& options) {
 }
 
 rt::Task<Result<int>> restart(Context& context, Start& options) {
-  CO_TRY_OK(co_await halt(context));
-  co_return co_await start(context, options);
+  CO_TRY(std::vector<std::string> before, co_await halt(context));
+  co_return co_await start_after(context, options, std::move(before));
 }
 
 std::vector<Flag> install_flags(Install& o) {
@@ -252,8 +265,16 @@ Command runner(std::string_view name, std::string_view summary, std::string_view
 
 Command install_runner_command() {
   auto o = std::make_shared<Install>();
-  return runner("install-runner", "Install the inference engine", "berth install-runner",
-                install_flags(*o), o, install);
+  Command command =
+      runner("install-runner", "Install the inference engine",
+             "berth install-runner\nberth install-runner ghcr.io/ggml-org/llama.cpp:server",
+             install_flags(*o), o, install);
+  command.details =
+      "Without a name: llama.cpp from Debian's packages. With one: the llama-server of that "
+      "container image,\n"
+      "which is pulled, tried in the sandbox and only then put into use.";
+  command.arguments = {{.name = "IMAGE", .count = Argument::Count::kOptional, .target = &o->from}};
+  return command;
 }
 
 Command reinstall_runner_command() {

@@ -1,3 +1,6 @@
+#include <ranges>
+#include <set>
+
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/server_flags.h"
@@ -130,6 +133,24 @@ std::vector<std::string> server_words(const ServeOptions& serve) {
   if (serve.insecure) words.emplace_back("--insecure");
   if (serve.globals.no_sandbox) words.emplace_back("--no-sandbox");
   return words;
+}
+
+std::vector<std::string> merge_server_words(const std::vector<std::string>& before,
+                                            const std::vector<std::string>& anew) {
+  const auto flag_of = [](const std::string& word) { return word.substr(0, word.find('=')); };
+  const auto is_flag = [](const std::string& word) { return word.starts_with("--"); };
+  std::set<std::string> given;
+  for (const std::string& word : anew) {
+    if (is_flag(word)) given.insert(flag_of(word));
+  }
+  std::vector<std::string> merged{"serve"};
+  bool keep = false;  // a value follows its flag's fate
+  for (const std::string& word : before | std::views::drop(1)) {
+    if (is_flag(word)) keep = !given.contains(flag_of(word));
+    if (keep) merged.push_back(word);
+  }
+  merged.insert(merged.end(), anew.begin() + 1, anew.end());
+  return merged;
 }
 
 Command serve_command() {

@@ -43,7 +43,7 @@ std::string backends_table(std::vector<control::BackendStatus> backends) {
 void print_status(Context& context, const control::StatusReport& report) {
   Output& output = context.output;
   if (report.running) {
-    output.print("Berth is running at {}\n", printable(report.endpoint));
+    output.print("Berth is running at {}\n", listening_text(report));
   } else {
     output.print(
         "Berth is not running as a server; models run in the command that asks for them\n");

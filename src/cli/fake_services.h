@@ -73,6 +73,8 @@ struct FakeState {
   std::vector<control::TransferRequest> transfers;
   control::CheckResult check;
   std::vector<control::LoginRequest> logins;
+  control::LoginResult login_result{.where = "pass"};
+  bool daemon = false;  // one listens on the user's socket
   std::vector<control::TokenInfo> tokens;
   std::map<std::string, std::string> answers;  // by the last message's text
   std::string reasoning;
@@ -221,7 +223,10 @@ class FakeTransfers : public control::Transfers {
   }
   rt::Task<Result<std::string>> repackage(rt::Op&, std::string, std::string target,
                                           std::uint64_t context_size) override {
-    co_return fmt::format("docker.io/{}:latest (context {})", target, context_size);
+    const std::string full = fmt::format("docker.io/{}:latest", target);
+    state_.here.push_back(fake_model(full, 'e'));
+    state_.here.back().context_size = context_size;
+    co_return full;
   }
   rt::Task<Result<std::unique_ptr<rt::Reader>>> export_tar(rt::Op&, std::string name) override {
     if (state_.find(name) == nullptr) co_return fail(Code::kNotFound, "no model {} here", name);
@@ -335,10 +340,10 @@ class FakeMachine : public control::Machine {
     if (request.read_data) result.read = result.bytes;
     co_return result;
   }
-  rt::Task<Status> login(rt::Op&, control::LoginRequest request) override {
+  rt::Task<Result<control::LoginResult>> login(rt::Op&, control::LoginRequest request) override {
     if (state_.fail_with) co_return std::unexpected(*state_.fail_with);
     state_.logins.push_back(std::move(request));
-    co_return Status();
+    co_return state_.login_result;
   }
   rt::Task<Result<bool>> logout(rt::Op&, std::string registry) override {
     co_return std::erase_if(state_.logins,
@@ -478,6 +483,11 @@ struct FakeShell {
                                  const Globals& given) -> Result<std::unique_ptr<Backend>> {
       ++state.connected;
       globals.push_back(given);
+      return std::make_unique<FakeBackend>(state);
+    };
+    environment.server = [this](rt::Loop&,
+                                const Globals& given) -> Result<std::unique_ptr<Backend>> {
+      if (given.host.empty() && !state.daemon) return nullptr;
       return std::make_unique<FakeBackend>(state);
     };
     environment.serve = [this](const ServeOptions& options) -> Status {

@@ -1,5 +1,7 @@
 #include "cli/format.h"
 
+#include <algorithm>
+
 #include "base/text.h"
 #include "cli/names.h"
 
@@ -30,6 +32,17 @@ Error with_hints(Context& context, Error error, const std::string& model, WhenAb
                                     registry_of(model, context.names)));
   }
   return error;
+}
+
+std::string listening_text(const control::StatusReport& report) {
+  std::string text = printable(report.endpoint, 300);
+  // A server elsewhere is known by the name that it was called by, not by its own addresses.
+  const auto& all = report.endpoints;
+  if (std::ranges::find(all, report.endpoint) == all.end()) return text;
+  for (const std::string& endpoint : all) {
+    if (endpoint != report.endpoint) text += " and " + printable(endpoint, 300);
+  }
+  return text;
 }
 
 rt::Task<Result<bool>> confirm(Context& context, std::string question, std::string flag) {

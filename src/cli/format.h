@@ -45,6 +45,9 @@ Result<T> hinted(Context& context, Result<T> result, const std::string& model,
 // Asks until "y" or "n"; kInvalid when nobody can be asked.
 rt::Task<Result<bool>> confirm(Context& context, std::string question, std::string flag);
 
+// Where a server listens, for people: the way this command took first.
+std::string listening_text(const control::StatusReport& report);
+
 // Copies a stream to standard output; ends early when its reader went away.
 rt::Task<Status> copy_to_output(Context& context, rt::Reader& reader, bool filter);
 

@@ -72,8 +72,8 @@ std::string speed(const TransferState& state, rt::SteadyTime now) {
 }  // namespace
 
 ProgressMode progress_mode(std::string_view word, const Output& output) {
-  if (word == "json") return ProgressMode::kJson;
   if (word == "none" || output.quiet) return ProgressMode::kNone;
+  if (word == "json") return ProgressMode::kJson;
   if (word == "plain" || !output.err.terminal()) return ProgressMode::kPlain;
   return ProgressMode::kBars;
 }

@@ -24,5 +24,9 @@ std::vector<Flag> server_flags(ServerFlags& flags);
 Result<ServeOptions> serve_options(const ServerFlags& flags, const Globals& globals);
 // The options as words again, for a server in a process of its own.
 std::vector<std::string> server_words(const ServeOptions& serve);
+// What a server was started with, but for the flags that are given anew. Both as server_words()
+// makes them.
+std::vector<std::string> merge_server_words(const std::vector<std::string>& before,
+                                            const std::vector<std::string>& anew);
 
 }  // namespace berth::cli

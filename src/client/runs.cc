@@ -79,13 +79,7 @@ rt::Task<Result<control::ChatStats>> Runs::chat(rt::Op& op, control::ChatRequest
   if (request.preload_only) co_return stats;
   http::SseStream stream(std::move(response.body));
   control::ChatFollower follower(stats, sink, start + stats.load);
-  while (true) {
-    CO_TRY(const auto event, co_await stream.next(op));
-    if (!event) break;
-    CO_TRY(const bool more, follower.take(event->data));
-    if (!more) break;
-  }
-  CO_TRY_OK(follower.end());
+  CO_TRY_OK(co_await control::follow_chat(op, stream, follower));
   co_return stats;
 }
 

@@ -67,6 +67,11 @@ std::unique_ptr<http::Service> far_service(rt::Loop& loop, const ServerAddress& 
   options.limits.stall = kPatience;
   options.tls_check = address.tls_skip_verify ? http::TlsCheck::kOff : http::TlsCheck::kOn;
   options.ca_file = address.ca_file;
+  options.trust_advice =
+      "if you trust its authority, name the PEM file in MODEL_RUNNER_TLS_CA_CERT, or as "
+      "tls_ca_cert "
+      "under [client] in config.toml";
+  options.no_tls_advice = "if it speaks plain HTTP, write http:// before its name";
   return std::make_unique<http::Client>(loop, std::move(options));
 }
 

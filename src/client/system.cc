@@ -12,6 +12,11 @@ std::unexpected<Error> not_over_there(std::string_view what) {
 // The members that only Berth's status has.
 Status read_more(const json::View& view, control::StatusReport& report) {
   TRY(report.store, view.string_or("store", ""));
+  TRY(const auto endpoints, view.array_or_empty("endpoints"));
+  for (const json::View& endpoint : endpoints) {
+    TRY(const std::string text, endpoint.string());
+    report.endpoints.push_back(printable(text, 200));
+  }
   const auto sandbox = view.find("sandbox");
   if (!sandbox) return {};
   TRY(const auto members, sandbox->object());
@@ -94,7 +99,7 @@ rt::Task<Result<control::CheckResult>> Machine::check_store(rt::Op& op, control:
   co_return not_over_there("checking a store");
 }
 
-rt::Task<Status> Machine::login(rt::Op& op, control::LoginRequest) {
+rt::Task<Result<control::LoginResult>> Machine::login(rt::Op& op, control::LoginRequest) {
   CO_TRY_OK(op.check());
   co_return not_over_there("login");
 }

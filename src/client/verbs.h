@@ -86,7 +86,7 @@ class Machine : public control::Machine {
                                                          control::Events& events) override;
   rt::Task<Result<control::CheckResult>> check_store(rt::Op& op, control::CheckRequest request,
                                                      control::Events& events) override;
-  rt::Task<Status> login(rt::Op& op, control::LoginRequest request) override;
+  rt::Task<Result<control::LoginResult>> login(rt::Op& op, control::LoginRequest request) override;
   rt::Task<Result<bool>> logout(rt::Op& op, std::string registry) override;
   std::vector<control::Setting> settings() override { return {}; }
 

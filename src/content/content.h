@@ -21,6 +21,8 @@
 
 namespace berth::content {
 
+class Lanes;
+
 struct ByteRange {
   std::uint64_t offset = 0;
   std::optional<std::uint64_t> length;  // to the end when absent
@@ -32,6 +34,8 @@ struct Source {
   std::uint64_t offset = 0;  // where `reader` begins: may be 0 when the peer ignores ranges
   std::unique_ptr<rt::Reader> reader;
   UniqueFd file;  // set when the blob is a local file: whole, readable by pread
+  // Set when more connections may read faster than one: those of the host, shared by all its blobs.
+  std::shared_ptr<Lanes> lanes;
 };
 
 struct Fetcher {
@@ -43,7 +47,15 @@ struct Fetcher {
 
 // What a transfer tells the user. `blob` is by value: events may outlive the transfer.
 struct Event {
-  enum class Kind { kStart, kBytes, kDone, kExists, kMounted, kRetry } kind;
+  enum class Kind {
+    kStart,
+    kResumed,  // `current` is here from an earlier try
+    kBytes,
+    kDone,
+    kExists,
+    kMounted,
+    kRetry,
+  } kind;
   oci::Descriptor blob;
   std::uint64_t current = 0;  // bytes of this blob so far
   std::string message = {};   // kRetry: what it waits for

@@ -11,7 +11,10 @@ namespace berth::content {
 namespace {
 
 constexpr std::uint64_t kMaxManifest = oci::kMaxManifestBytes;
-constexpr int kMaxDepth = 8;  // index in index in …: real ones nest twice
+// Of small blobs more move at once: their round trips and syncs would be all that is waited for.
+constexpr std::uint64_t kSmall = 4 * 1024 * 1024;
+constexpr std::size_t kSmallAtOnce = 4;  // for each large one
+constexpr int kMaxDepth = 8;             // index in index in …: real ones nest twice
 
 // One copy in progress. Lives in copy_graph's frame; children are joined before it goes.
 class Copy {
@@ -22,7 +25,8 @@ class Copy {
         to_(to),
         progress_(progress),
         options_(std::move(options)),
-        limiter_(loop, options_.concurrency) {}
+        limiter_(loop, options_.concurrency),
+        small_(loop, options_.concurrency * kSmallAtOnce) {}
 
   rt::Task<Status> node(rt::Op& op, oci::Descriptor node, int depth) {
     if (depth > kMaxDepth)
@@ -68,7 +72,8 @@ class Copy {
   }
 
   rt::Task<Status> blob(rt::Op& op, oci::Descriptor blob) {
-    CO_TRY(const auto permit, co_await limiter_.acquire(op));
+    rt::Limiter& limiter = blob.size < kSmall ? small_ : limiter_;
+    CO_TRY(const auto permit, co_await limiter.acquire(op));
     CO_TRY(const bool present, co_await to_.has(op, blob));
     if (present) {
       progress_.on({.kind = Event::Kind::kExists, .blob = blob});
@@ -103,6 +108,7 @@ class Copy {
   Progress& progress_;
   CopyOptions options_;
   rt::Limiter limiter_;
+  rt::Limiter small_;
   std::set<oci::Digest> seen_;
 };
 

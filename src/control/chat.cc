@@ -1,5 +1,7 @@
 #include "control/chat.h"
 
+#include <utility>
+
 #include "base/text.h"
 
 namespace berth::control {
@@ -75,14 +77,21 @@ Status ChatFollower::take_choice(const json::View& choice) {
   if (const auto delta = choice.find("delta")) {
     TRY(const std::string content, delta->string_or("content", ""));
     TRY(const std::string reasoning, delta->string_or("reasoning_content", ""));
-    const bool first = stats_.first_token.count() == 0 && !(content.empty() && reasoning.empty());
-    if (first) stats_.first_token = since(start_);
+    if (!(content.empty() && reasoning.empty())) note_first_token();
     if (!reasoning.empty()) sink_.on_reasoning(reasoning);
     if (!content.empty()) sink_.on_content(content);
   }
   TRY(const std::string finish, choice.string_or("finish_reason", ""));
-  if (!finish.empty()) stats_.finish_reason = finish;
+  if (!finish.empty()) {
+    note_first_token();  // of an answer that only ends: its end is its first token
+    stats_.finish_reason = finish;
+  }
   return {};
+}
+
+void ChatFollower::note_first_token() {
+  if (std::exchange(seen_token_, true)) return;
+  stats_.first_token = since(start_);
 }
 
 Status ChatFollower::end() {

@@ -7,6 +7,8 @@
 #include <string_view>
 
 #include "control/records.h"
+#include "rt/op.h"
+#include "rt/task.h"
 
 namespace berth::control {
 
@@ -32,10 +34,25 @@ class ChatFollower {
 
  private:
   Status take_choice(const json::View& choice);
+  void note_first_token();
 
   ChatStats& stats_;
   ChatSink& sink_;
   Clock::time_point start_;
+  bool seen_token_ = false;
 };
+
+// Takes events from a stream until the answer is whole. `Events` has what http::SseStream has: a
+// next(op) that gives an event with `data`, or nothing at the end. Both outlive the call.
+template <class Events>
+rt::Task<Status> follow_chat(rt::Op& op, Events& events, ChatFollower& follower) {
+  while (true) {
+    CO_TRY(const auto event, co_await events.next(op));
+    if (!event) break;
+    CO_TRY(const bool more, follower.take(event->data));
+    if (!more) break;
+  }
+  co_return follower.end();
+}
 
 }  // namespace berth::control

@@ -94,6 +94,11 @@ struct LoginRequest {
   std::string user;
   Secret password;
 };
+// Where a login went to.
+struct LoginResult {
+  bool plain = false;  // unencrypted, in a file
+  std::string where;   // the file, or the keychain's helper
+};
 struct Machine {
   virtual ~Machine() = default;
   virtual rt::Task<Result<std::string>> install_runner(rt::Op& op, InstallRequest request,
@@ -105,7 +110,7 @@ struct Machine {
   // is no failure.
   virtual rt::Task<Result<CheckResult>> check_store(rt::Op& op, CheckRequest request,
                                                     Events& events) = 0;
-  virtual rt::Task<Status> login(
+  virtual rt::Task<Result<LoginResult>> login(
       rt::Op& op, LoginRequest request) = 0;  // checked against the registry, then kept
   virtual rt::Task<Result<bool>> logout(rt::Op& op,
                                         std::string registry) = 0;  // false: was not logged in

@@ -252,11 +252,14 @@ json::Object to_json(const StatusReport& report) {
     backends[backend.name] = backend_text(backend);
   json::Object sandbox;
   for (const auto& [part, state] : report.sandbox) sandbox[part] = state;
+  json::Array endpoints;
+  for (const std::string& endpoint : report.endpoints) endpoints.emplace_back(endpoint);
   return {{"running", report.running},
           {"backends", std::move(backends)},
           {"kind", "Berth"},
           {"endpoint", text_or_null(api_base(report.endpoint))},
           {"endpointHost", text_or_null(api_base(report.endpoint))},
+          {"endpoints", std::move(endpoints)},
           {"sandbox", std::move(sandbox)},
           {"store", text_or_null(report.store)}};
 }
@@ -285,6 +288,7 @@ json::Object to_json(const Event& event) {
 }
 
 json::Object openai_model(const Model& model, const std::string& id) {
+  const json::Value* size = model.config.if_contains("size");
   return {{"id", id},
           {"object", "model"},
           {"created", model.created.time_since_epoch().count()},
@@ -294,7 +298,7 @@ json::Object openai_model(const Model& model, const std::string& id) {
             {"architecture", model.architecture},
             {"parameters", model.parameters},
             {"quantization", model.quantization},
-            {"size", format_size(model.size)}}}};
+            {"size", size ? *size : json::Value(format_size(model.size))}}}};
 }
 
 }  // namespace berth::control

@@ -181,12 +181,13 @@ TEST(ControlJson, StatusNamesTheApiOfAnEndpoint) {
   StatusReport report;
   report.running = true;
   report.endpoint = "http://localhost:12434";
+  report.endpoints = {"/run/berth.sock", "http://127.0.0.1:12434"};
   report.backends = {{"llama.cpp", "Running", "b9879"}, {"vllm", "Not Installed", ""}};
   EXPECT_EQ(
       json::serialize(json::Value(to_json(report))),
       R"({"running":true,"backends":{"llama.cpp":"Running: b9879","vllm":"Not Installed"},"kind":"Berth",)"
       R"("endpoint":"http://localhost:12434/v1/","endpointHost":"http://localhost:12434/v1/",)"
-      R"("sandbox":{},"store":null})");
+      R"("endpoints":["/run/berth.sock","http://127.0.0.1:12434"],"sandbox":{},"store":null})");
 }
 
 TEST(ControlJson, BackendTextsAreReadBack) {

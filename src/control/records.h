@@ -261,8 +261,9 @@ struct BackendStatus {
   std::string details;
 };
 struct StatusReport {
-  bool running = false;  // a daemon answers
-  std::string endpoint;  // where it listens, as a URL or a socket path
+  bool running = false;                // a daemon answers
+  std::string endpoint;                // where this caller reaches it, as a URL or a socket path
+  std::vector<std::string> endpoints;  // everywhere it listens; empty: not told
   std::vector<BackendStatus> backends;
   std::vector<std::pair<std::string, std::string>>
       sandbox;        // what is in force: "namespaces" -> "on", …

@@ -63,8 +63,6 @@ http::ServerLimits server_limits(const config::Settings& settings) {
   return limits;
 }
 
-void say(std::string_view line) { fmt::print(stderr, "{}\n", line); }
-
 std::string shown(const http::TcpEndpoint& bound, Listen::Kind kind) {
   const bool v6 = bound.address.find(':') != std::string::npos;
   return fmt::format("{}://{}{}{}:{}", kind == Listen::Kind::kHttps ? "https" : "http",
@@ -87,12 +85,19 @@ class Daemon {
         server_(loop, api_, server_limits(configuration_.settings)),
         background_(loop),
         op_("serve"),
-        stopping_("stop") {}
+        stopping_("stop") {
+    keep_log();
+  }
+
+  ~Daemon() { log::tap(nullptr); }
 
   Status listen();
   rt::Task<Status> run();
 
  private:
+  // Tells the operator on stderr, and whoever reads the log.
+  void say(std::string_view line);
+  void keep_log();
   Result<std::string> listen_on(const Listen& listen);
   void on_signal(int number);
   static rt::Task<Status> reload(Daemon& daemon);
@@ -117,7 +122,7 @@ Result<std::string> Daemon::listen_on(const Listen& listen) {
   const auto& server = configuration_.settings.server;
   if (listen.kind == Listen::Kind::kUnix) {
     TRY_OK(server_.listen_unix(listen.path));
-    return "unix://" + listen.path;
+    return listen.path;
   }
   if (listen.kind == Listen::Kind::kHttp) {
     TRY(const auto bound, server_.listen_tcp(listen.address, listen.port));
@@ -134,11 +139,28 @@ Status Daemon::listen() {
     say("insecure: whoever can reach this server may use it, without TLS and without a token");
     log::warning("started with --insecure: no TLS and no token are asked for");
   }
+  std::vector<std::string> endpoints;
   for (const Listen& wanted : listeners_) {
     TRY(const std::string where, listen_on(wanted));
-    say("listening on " + where);
+    say(fmt::format("listening on {}{}", wanted.kind == Listen::Kind::kUnix ? "unix://" : "",
+                    where));
+    endpoints.push_back(where);
   }
+  local_->system().set_endpoints(std::move(endpoints));
   return {};
+}
+
+void Daemon::say(std::string_view line) {
+  fmt::print(stderr, "{}\n", line);
+  local_->runner().logs().add_server(line);
+}
+
+// `berth logs` shows the server's own lines as well. They come from any thread.
+void Daemon::keep_log() {
+  runner::LogBuffer& logs = local_->runner().logs();
+  log::tap([&loop = loop_, &logs](std::string_view line) {
+    boost::asio::post(loop.context(), [&logs, text = std::string(line)] { logs.add_server(text); });
+  });
 }
 
 rt::Task<Status> Daemon::run() {
@@ -169,6 +191,9 @@ void Daemon::on_signal(int number) {
   stop_asked_ = true;
   notify(inputs_.environment, "STOPPING=1");
   say("stopping; a second signal stops at once");
+  // Who only follows would wait for ever; what is being answered gets its time.
+  local_->runner().logs().end();
+  api_.end_following();
   server_.stop();
 }
 
@@ -179,7 +204,7 @@ rt::Task<Status> Daemon::reload(Daemon& daemon) {
   if (fresh) {
     daemon.use(std::move(*fresh));
   } else {
-    say("the configuration stays as it was: " + fresh.error().message());
+    daemon.say("the configuration stays as it was: " + fresh.error().message());
   }
   notify(daemon.inputs_.environment, "READY=1");
   co_return Status();

@@ -36,10 +36,12 @@ struct Traits {
 
 struct Installation {
   enum class Origin { kConfigured, kInstalled, kOnPath } origin = Origin::kInstalled;
-  std::string program;  // host path of the server binary
-  std::string root;     // of an engine root; "" for a binary that uses the host's libraries
-  std::string version;  // "llama.cpp 1:0.7.0+dfsg-2", or what --version says
-  Backends backends;    // ggml backends beside the CPU's: "vulkan", …
+  std::string program;         // host path of the server binary
+  std::string root;            // of an engine root; "" for a binary that uses the host's libraries
+  std::string version;         // "llama.cpp 1:0.7.0+dfsg-2", or what --version says
+  Backends backends;           // ggml backends beside the CPU's: "vulkan", …
+  bool image = false;          // `root` is a container image's: run in the sandbox only
+  std::string libraries = {};  // LD_LIBRARY_PATH inside that root
 };
 std::string_view to_string(Installation::Origin origin);
 
@@ -56,7 +58,8 @@ struct ModelFiles {
   std::optional<ModelFile> projector;      // mmproj
   std::vector<ModelFile> adapters;         // LoRA
   std::optional<ModelFile> chat_template;  // jinja
-  std::optional<ModelFile> draft;          // speculative decoding
+  std::optional<ModelFile> draft;          // speculative decoding; shard 1 of several
+  std::vector<ModelFile> draft_shards;     // its others
 };
 
 struct LaunchRequest {

@@ -13,7 +13,10 @@
 
 #include "base/text.h"
 #include "engine/debian_root_script.h"
+#include "engine/image_root.h"
 #include "engine/installation.h"
+#include "engine/sandbox.h"
+#include "fs/file.h"
 #include "process/child.h"
 #include "rt/async.h"
 
@@ -24,6 +27,7 @@ namespace files = std::filesystem;
 
 constexpr int kScriptFd = 30;  // the script itself uses 9
 constexpr std::chrono::milliseconds kInstallTime = std::chrono::minutes(30);
+constexpr std::chrono::milliseconds kVersionTime = std::chrono::minutes(2);
 
 // facts/engine.md; names that have changed between releases are given with both.
 constexpr std::string_view kPackages[] = {
@@ -91,13 +95,13 @@ InstalledRunner describe(const std::string& root, const Installation& found, boo
 
 // Moves a complete root to where its version belongs, replacing the same version.
 Result<InstalledRunner> put_in_place(const std::string& engines_dir, const std::string& unpacked,
-                                     const std::string& version) {
+                                     const std::string& version, std::string name = "") {
   const auto found = root_at(unpacked, Installation::Origin::kInstalled);
   if (!found) {
     return fail(Code::kInvalid, "{} is no engine: it has no usr/bin/llama-server",
                 printable(version.empty() ? unpacked : version));
   }
-  const std::string name = folder_name(bare_version(version.empty() ? found->version : version));
+  if (name.empty()) name = folder_name(bare_version(version.empty() ? found->version : version));
   const std::string family = family_folder(engines_dir);
   const std::string target = family + "/" + name;
   std::error_code failed;
@@ -225,6 +229,85 @@ rt::Task<Result<InstalledRunner>> install_root(rt::Op& op, rt::Loop& loop, std::
   });
 }
 
+// ---- an image ----------------------------------------------------------------------------------
+
+namespace {
+
+// As the engine will be run, but with nothing to do: what does not even say its version here is not
+// worth the place of one that works.
+Result<process::Command> version_command(const Installation& installation,
+                                         const std::string& path) {
+  const auto bwrap = process::find_program("bwrap", path);
+  if (!bwrap) {
+    return fail(Code::kNotFound,
+                "an engine from an image runs in the sandbox only, and bubblewrap is not "
+                "installed: apt-get install bubblewrap");
+  }
+  SandboxPlan plan{.environment = {{"PATH", "/usr/bin:/bin"}, {"HOME", "/tmp"}}};
+  show_image(installation, plan);
+  plan.arguments = {"--version"};
+  return sandboxed(*bwrap, std::move(plan));
+}
+
+Error does_not_run(const ImageInstall& request, const process::Finished& finished) {
+  process::Tail tail;
+  tail.append(finished.errors);
+  const std::string last = printable(tail.last_lines(2), 400);
+  // Its own complaint, unless it is that the program cannot be started.
+  if (last.starts_with("bwrap: ") && !last.starts_with("bwrap: execvp"))
+    return namespaces_forbidden(last);
+  return {Code::kUnavailable,
+          fmt::format("{} is not installed: its llama-server does not run here ({}{}{})",
+                      printable(request.reference, 300), finished.status.to_string(),
+                      last.empty() ? "" : ": ", last)};
+}
+
+Result<ImageRecord> describe_image(const ImageInstall& request) {
+  const std::string root = request.folder + "/rootfs";
+  ImageRecord record{.reference = request.reference, .digest = request.digest};
+  TRY(record.program, in_context(find_in_image(root, request.entrypoint),
+                                 fmt::format("{} is not installed", request.reference)));
+  record.libraries = library_path(record.program, request.library_path);
+  return record;
+}
+
+// "sha256:0123…" -> "image-0123…": a folder for each image, however it is called.
+std::string image_folder(const std::string& digest) {
+  const std::size_t colon = digest.find(':');
+  return folder_name("image-" + digest.substr(colon == std::string::npos ? 0 : colon + 1, 24));
+}
+
+}  // namespace
+
+std::string engines_folder(const std::string& engines_dir) { return family_folder(engines_dir); }
+
+std::optional<InstalledRunner> image_in_use(const std::string& engines_dir,
+                                            const std::string& digest) {
+  const std::string current = current_folder(family_folder(engines_dir));
+  if (current.empty()) return std::nullopt;
+  const auto record = read_image_record(current);
+  if (!record || record->digest != digest) return std::nullopt;
+  const auto found = root_at(current, Installation::Origin::kInstalled);
+  if (!found) return std::nullopt;
+  return describe(current, *found, true);
+}
+
+rt::Task<Result<InstalledRunner>> install_image(rt::Op& op, rt::Loop& loop, ImageInstall request) {
+  CO_TRY(ImageRecord record,
+         co_await rt::blocking(loop, [&request] { return describe_image(request); }));
+  const Installation candidate =
+      image_installation(request.folder, record, Installation::Origin::kInstalled);
+  CO_TRY(process::Command command, version_command(candidate, request.path));
+  CO_TRY(const process::Finished finished,
+         co_await process::run_to_end(op, loop, std::move(command), {.time = kVersionTime}));
+  if (!finished.status.success()) co_return std::unexpected(does_not_run(request, finished));
+  record.version = version_in(finished.output + "\n" + finished.errors);
+  co_return co_await rt::blocking(loop, [&]() -> Result<InstalledRunner> {
+    TRY_OK(write_image_record(request.folder, record));
+    return put_in_place(request.engines_dir, request.folder, "", image_folder(record.digest));
+  });
+}
+
 Result<std::vector<InstalledRunner>> installed_runners(const std::string& engines_dir) {
   const std::string family = family_folder(engines_dir);
   const std::string current = current_folder(family);
@@ -234,7 +317,9 @@ Result<std::vector<InstalledRunner>> installed_runners(const std::string& engine
     const std::string name = entry.path().filename().string();
     if (name.starts_with('.') || entry.is_symlink(failed)) continue;
     const auto found = root_at(entry.path().string(), Installation::Origin::kInstalled);
-    if (found) runners.push_back(describe(found->root, *found, found->root == current));
+    if (!found) continue;
+    const std::string folder = files::canonical(entry.path(), failed).string();
+    runners.push_back(describe(folder, *found, folder == current));
   }
   std::ranges::sort(runners, [](const InstalledRunner& a, const InstalledRunner& b) {
     return a.current != b.current ? a.current : a.version > b.version;

@@ -6,6 +6,7 @@
 #include <iterator>
 
 #include "base/text.h"
+#include "engine/image_root.h"
 #include "process/command.h"
 
 namespace berth::engine {
@@ -83,6 +84,13 @@ Result<Installation> configured_at(const std::string& path) {
 
 }  // namespace
 
+std::string version_in(std::string_view text) {
+  for (const std::string& line : split(text, '\n')) {
+    if (line.starts_with("version: ")) return printable(line.substr(9), 80);
+  }
+  return "";
+}
+
 std::string library_folder(const std::string& root) {
   for (const char* triplet : {"x86_64-linux-gnu", "aarch64-linux-gnu"}) {
     const std::string folder = root + "/usr/lib/" + triplet;
@@ -92,6 +100,16 @@ std::string library_folder(const std::string& root) {
 }
 
 std::vector<std::string> backend_folders(const Installation& installation) {
+  if (installation.image) {
+    std::vector<std::string> folders{
+        installation.program.substr(0, installation.program.rfind('/'))};
+    for (const char* triplet : {"x86_64-linux-gnu", "aarch64-linux-gnu"}) {
+      const auto packaged =
+          resolve_inside(installation.root, fmt::format("/usr/lib/{}/ggml/backends0", triplet));
+      if (packaged) folders.push_back(installation.root + *packaged);
+    }
+    return folders;
+  }
   if (!installation.root.empty()) return {library_folder(installation.root) + "/ggml/backends0"};
   const std::string own = installation.program.substr(0, installation.program.rfind('/'));
   return {own, library_folder("") + "/ggml/backends0"};
@@ -99,6 +117,8 @@ std::vector<std::string> backend_folders(const Installation& installation) {
 
 std::optional<Installation> root_at(const std::string& folder, Installation::Origin origin) {
   const std::string root = resolved(folder);
+  if (const auto record = read_image_record(root))
+    return with_backends(image_installation(root, *record, origin));
   const auto program = process::find_program(root + "/usr/bin/" + std::string(kProgram), "");
   // The host's own "/usr" is no engine root: it has its own loader and needs no sandbox root.
   if (!program || root == "/") return std::nullopt;

@@ -9,6 +9,7 @@
 
 #include "base/text.h"
 #include "engine/cpu_backend.h"
+#include "engine/image_root.h"
 #include "engine/installation.h"
 #include "fs/file.h"
 
@@ -88,6 +89,7 @@ Result<std::shared_ptr<RuntimeFolder>> make_runtime_folder(const std::string& be
 std::vector<ModelFile> all_files(const ModelFiles& model) {
   std::vector<ModelFile> all{model.model};
   all.insert(all.end(), model.shards.begin(), model.shards.end());
+  all.insert(all.end(), model.draft_shards.begin(), model.draft_shards.end());
   all.insert(all.end(), model.adapters.begin(), model.adapters.end());
   for (const auto& file : {model.projector, model.chat_template, model.draft}) {
     if (file) all.push_back(*file);
@@ -190,8 +192,14 @@ Devices place(const Installation& installation, const std::string& root,
 
 // ---- the command -------------------------------------------------------------------------------
 
-std::vector<std::pair<std::string, std::string>> environment(const std::string& home) {
-  return {{"PATH", "/usr/bin:/bin"}, {"HOME", home}, {"TMPDIR", home}, {"LANG", "C.UTF-8"}};
+std::vector<std::pair<std::string, std::string>> environment(const LaunchRequest& request,
+                                                             const std::string& home) {
+  std::vector<std::pair<std::string, std::string>> variables{
+      {"PATH", "/usr/bin:/bin"}, {"HOME", home}, {"TMPDIR", home}, {"LANG", "C.UTF-8"}};
+  // llama-server of build 11669 loads a draft model and does not use it unless it is told how. A
+  // variable, since an older one drafts by itself and does not know the flag.
+  if (request.files.draft) variables.emplace_back("LLAMA_ARG_SPEC_TYPE", "draft-simple");
+  return variables;
 }
 
 void show_root(const Installation& installation, SandboxPlan& plan) {
@@ -226,6 +234,20 @@ void show_host(const Installation& installation, SandboxPlan& plan) {
   plan.program = kEngineInside + installation.program.substr(slash);
 }
 
+void show_installation(const Installation& installation, SandboxPlan& plan) {
+  if (installation.image) return show_image(installation, plan);
+  installation.root.empty() ? show_host(installation, plan) : show_root(installation, plan);
+}
+
+void add_variable(SandboxPlan& plan, const std::pair<std::string, std::string>& variable) {
+  for (auto& [name, value] : plan.environment) {
+    if (name != variable.first) continue;
+    value += ":" + variable.second;  // only lists of folders come twice
+    return;
+  }
+  plan.environment.push_back(variable);
+}
+
 void show_devices(const Installation& installation, const GpuFindings& findings,
                   SandboxPlan& plan) {
   // With the host's own /usr its drivers are there already.
@@ -234,15 +256,14 @@ void show_devices(const Installation& installation, const GpuFindings& findings,
     if (!has_drivers || !mount.inside.starts_with("/gpu/")) plan.mounts.push_back(mount);
   }
   if (has_drivers) return;
-  plan.environment.insert(plan.environment.end(), findings.environment.begin(),
-                          findings.environment.end());
+  for (const auto& variable : findings.environment) add_variable(plan, variable);
 }
 
 Result<process::Command> in_sandbox(const Installation& installation, const LaunchPlaces& places,
                                     const LaunchRequest& request, const Devices& devices,
                                     const std::string& folder) {
-  SandboxPlan plan{.environment = environment("/tmp")};
-  installation.root.empty() ? show_host(installation, plan) : show_root(installation, plan);
+  SandboxPlan plan{.environment = environment(request, "/tmp")};
+  show_installation(installation, plan);
   show_devices(installation, devices.findings, plan);
   for (const ModelFile& file : all_files(request.files)) {
     plan.mounts.push_back(
@@ -296,9 +317,16 @@ Status run_by_loader(const Installation& installation, process::Command& command
 
 Result<process::Command> unprotected(const Installation& installation, const LaunchRequest& request,
                                      const Devices& devices, const std::string& folder) {
+  if (installation.image) {
+    return fail(
+        Code::kUnsupported,
+        "the engine in use came as a container image, which runs in the sandbox only: leave "
+        "out --no-sandbox, or install the packaged one with berth install-runner");
+  }
   const std::string models = folder + "/models";
   TRY_OK(link_files(request.files, models));
-  process::Command command{.program = installation.program, .environment = environment(folder)};
+  process::Command command{.program = installation.program,
+                           .environment = environment(request, folder)};
   if (!installation.root.empty()) TRY_OK(run_by_loader(installation, command));
   const std::vector<std::string> arguments =
       llama_arguments(installation, request, devices.placement,

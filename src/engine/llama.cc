@@ -40,14 +40,6 @@ rt::Task<bool> is_healthy(rt::Op& op, http::Service& client) {
   co_return status == 200;
 }
 
-// "version: 0.7.0 (build 11669, commit Debian)"
-std::string version_in(std::string_view text) {
-  for (const std::string& line : split(text, '\n')) {
-    if (line.starts_with("version: ")) return "llama.cpp " + printable(line.substr(9), 80);
-  }
-  return "llama.cpp";
-}
-
 }  // namespace
 
 Llama::Llama(rt::Loop& loop, LlamaSettings settings)
@@ -78,7 +70,8 @@ rt::Task<Result<Installation>> Llama::probe(rt::Op& op) {
     co_return fail(Code::kUnavailable, "{} does not run ({}): {}", found.program,
                    finished.status.to_string(), printable(trim(finished.errors)));
   }
-  found.version = version_in(finished.output + "\n" + finished.errors);
+  found.version =
+      trim(fmt::format("llama.cpp {}", version_in(finished.output + "\n" + finished.errors)));
   co_return found;
 }
 

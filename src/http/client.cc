@@ -19,17 +19,14 @@ std::shared_ptr<const ClientOptions> completed(ClientOptions options) {
 
 struct Client::Core {
   Core(rt::Loop& its_loop, ClientOptions its_options)
-      : loop(its_loop),
-        options(completed(std::move(its_options))),
-        multi(std::make_shared<CurlMulti>(its_loop)),
-        resolver(its_loop) {}
+      : loop(its_loop), options(completed(std::move(its_options))), resolver(its_loop) {}
 
   rt::Task<Result<Route>> route_of(rt::Op& op, Url url, AddressPolicy addresses);
   rt::Task<Result<std::vector<std::string>>> addresses_of(rt::Op& op, Url url);
 
   rt::Loop& loop;
   std::shared_ptr<const ClientOptions> options;
-  std::shared_ptr<CurlMulti> multi;
+  std::shared_ptr<CurlMulti> multi;  // made at the first request: most commands make none
   Resolver resolver;
 };
 
@@ -117,6 +114,7 @@ rt::Task<Result<Response>> Client::handle_with(
   CO_TRY_OK(check_request(request));
   CO_TRY(Route route, co_await core->route_of(op, request.url, addresses));
   route.first_byte = first_byte.value_or(route.first_byte);
+  if (!core->multi) core->multi = std::make_shared<CurlMulti>(core->loop);
   auto transfer = std::make_unique<Transfer>(core->loop, core->multi, core->options,
                                              std::move(request), std::move(route));
   CO_TRY(Response response, co_await transfer->exchange(op));

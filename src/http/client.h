@@ -62,13 +62,20 @@ struct ClientOptions {
   AddressPolicy addresses;  // of handle(); handle_with() takes another
   ProxySettings proxy = ProxySettings::from_environment();
   TlsCheck tls_check = TlsCheck::kOn;
-  std::string ca_file;             // PEM; empty: the system's store
+  std::string ca_file;  // PEM; empty: the system's store
+  // What follows the sentence of an untrusted certificate, and of a server that speaks no TLS.
+  std::string trust_advice = "if you trust its authority, name the PEM file in SSL_CERT_FILE";
+  std::string no_tls_advice = "check that it speaks TLS there";
   std::string client_certificate;  // PEM files
   std::string client_key;
   // Names that are not looked up but lead here ("registry.test:443" -> "127.0.0.1"); judged like
   // any address.
   std::map<std::string, std::string> pinned;
 };
+
+// Whether an exchange failed because the server's certificate is not trusted: nothing that another
+// try would mend.
+bool is_untrusted(const Error& error);
 
 class Client : public Service {
  public:

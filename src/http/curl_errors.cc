@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "http/curl_library.h"
+
 namespace berth::http {
 namespace {
 
@@ -13,10 +15,7 @@ struct Row {
   std::string_view hint;
 };
 
-constexpr std::string_view kTrust =
-    "if you trust this server, name its CA certificate, or allow it as an insecure registry";
-constexpr std::string_view kPlain =
-    "if it speaks plain HTTP, say http:// or allow it as an insecure registry";
+constexpr std::string_view kUntrusted = "cannot trust the TLS certificate of";
 constexpr std::string_view kAgain = "try again";
 
 constexpr std::array kRows = {
@@ -28,9 +27,8 @@ constexpr std::array kRows = {
         "check the address and that the server runs"},
     Row{CURLE_OPERATION_TIMEDOUT, Code::kTimeout, "no connection in time to",
         "check the address and the network"},
-    Row{CURLE_PEER_FAILED_VERIFICATION, Code::kUnavailable, "cannot trust the TLS certificate of",
-        kTrust},
-    Row{CURLE_SSL_CONNECT_ERROR, Code::kUnavailable, "no TLS connection to", kPlain},
+    Row{CURLE_PEER_FAILED_VERIFICATION, Code::kUnavailable, kUntrusted, ""},
+    Row{CURLE_SSL_CONNECT_ERROR, Code::kUnavailable, "no TLS connection to", ""},
     Row{CURLE_SSL_CACERT_BADFILE, Code::kInvalid, "cannot read the CA certificates for",
         "check the configured file"},
     Row{CURLE_SSL_CERTPROBLEM, Code::kInvalid, "cannot use the client certificate for",
@@ -53,11 +51,17 @@ constexpr Row kOther{CURLE_OK, Code::kUnavailable, "the exchange failed with", k
 
 }  // namespace
 
-Error curl_error(CURLcode code, const Url& url, std::string_view detail) {
+Error curl_error(CURLcode code, const Url& url, std::string_view detail,
+                 const ClientOptions& options) {
   const auto found = std::ranges::find(kRows, code, &Row::curl);
   const Row& row = found == kRows.end() ? kOther : *found;
-  const std::string reason = printable(detail.empty() ? curl_easy_strerror(code) : detail, 300);
-  return Error(row.code, fmt::format("{} {}: {}; {}", row.what, url.authority(), reason, row.hint));
+  const std::string reason = printable(detail.empty() ? curl().easy_strerror(code) : detail, 300);
+  std::string_view hint = row.hint;
+  if (code == CURLE_PEER_FAILED_VERIFICATION) hint = options.trust_advice;
+  if (code == CURLE_SSL_CONNECT_ERROR) hint = options.no_tls_advice;
+  return Error(row.code, fmt::format("{} {}: {}; {}", row.what, url.authority(), reason, hint));
 }
+
+bool is_untrusted(const Error& error) { return error.message().contains(kUntrusted); }
 
 }  // namespace berth::http

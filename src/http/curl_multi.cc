@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "http/curl_library.h"
 
 namespace berth::http {
 namespace asio = boost::asio;
@@ -15,9 +16,9 @@ constexpr long kIdleConnections = 64;
 
 CURLM* make_multi() {
   // Once for the process and never undone: other libraries may use curl and OpenSSL too.
-  static const CURLcode started = curl_global_init(CURL_GLOBAL_DEFAULT);
+  static const CURLcode started = curl().global_init(CURL_GLOBAL_DEFAULT);
   BERTH_ASSERT(started == CURLE_OK);
-  CURLM* multi = curl_multi_init();
+  CURLM* multi = curl().multi_init();
   BERTH_ASSERT(multi != nullptr);
   return multi;
 }
@@ -48,31 +49,31 @@ struct CurlMulti::Watch {
 };
 
 CurlMulti::CurlMulti(rt::Loop& loop) : loop_(loop), multi_(make_multi()), timer_(loop.context()) {
-  curl_multi_setopt(multi_, CURLMOPT_SOCKETFUNCTION, &CurlMulti::on_socket);
-  curl_multi_setopt(multi_, CURLMOPT_SOCKETDATA, this);
-  curl_multi_setopt(multi_, CURLMOPT_TIMERFUNCTION, &CurlMulti::on_timer);
-  curl_multi_setopt(multi_, CURLMOPT_TIMERDATA, this);
-  curl_multi_setopt(multi_, CURLMOPT_MAXCONNECTS, kIdleConnections);
+  curl().multi_setopt(multi_, CURLMOPT_SOCKETFUNCTION, &CurlMulti::on_socket);
+  curl().multi_setopt(multi_, CURLMOPT_SOCKETDATA, this);
+  curl().multi_setopt(multi_, CURLMOPT_TIMERFUNCTION, &CurlMulti::on_timer);
+  curl().multi_setopt(multi_, CURLMOPT_TIMERDATA, this);
+  curl().multi_setopt(multi_, CURLMOPT_MAXCONNECTS, kIdleConnections);
 }
 
 CurlMulti::~CurlMulti() {
   *alive_ = false;
-  curl_multi_cleanup(multi_);  // closes idle connections, by on_socket
+  curl().multi_cleanup(multi_);  // closes idle connections, by on_socket
   while (!watches_.empty()) forget(watches_.begin()->first);
 }
 
 void CurlMulti::add(CURL* easy, CurlUser& user) {
-  curl_easy_setopt(easy, CURLOPT_PRIVATE, &user);
-  BERTH_ASSERT(curl_multi_add_handle(multi_, easy) == CURLM_OK);
+  curl().easy_setopt(easy, CURLOPT_PRIVATE, &user);
+  BERTH_ASSERT(curl().multi_add_handle(multi_, easy) == CURLM_OK);
 }
 
 void CurlMulti::remove(CURL* easy, CurlUser& user) {
-  curl_multi_remove_handle(multi_, easy);
+  curl().multi_remove_handle(multi_, easy);
   std::erase(touched_, &user);
 }
 
 void CurlMulti::pause(CURL* easy, int directions) {
-  curl_easy_pause(easy, directions);
+  curl().easy_pause(easy, directions);
   settle_touched();
 }
 
@@ -150,7 +151,7 @@ int CurlMulti::on_timer(CURLM*, long milliseconds, void* self) {
 
 void CurlMulti::act(curl_socket_t fd, int events) {
   int running = 0;
-  curl_multi_socket_action(multi_, fd, events, &running);
+  curl().multi_socket_action(multi_, fd, events, &running);
   settle_touched();
   take_messages();
 }
@@ -166,12 +167,12 @@ void CurlMulti::settle_touched() {
 
 void CurlMulti::take_messages() {
   int left = 0;
-  while (const CURLMsg* message = curl_multi_info_read(multi_, &left)) {
+  while (const CURLMsg* message = curl().multi_info_read(multi_, &left)) {
     if (message->msg != CURLMSG_DONE) continue;
     CURL* easy = message->easy_handle;
     const CURLcode code = message->data.result;
     CurlUser* user = nullptr;
-    curl_easy_getinfo(easy, CURLINFO_PRIVATE, &user);
+    curl().easy_getinfo(easy, CURLINFO_PRIVATE, &user);
     remove(easy, *user);
     user->touched = false;
     user->finished(code);

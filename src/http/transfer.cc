@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "http/curl_errors.h"
+#include "http/curl_library.h"
 #include "http/outgoing.h"
 
 namespace berth::http {
@@ -27,7 +28,7 @@ Transfer::Transfer(rt::Loop& loop, std::shared_ptr<CurlMulti> multi,
       request_(std::move(request)),
       route_(std::move(route)),
       upload_(loop, std::move(request_.body)),
-      easy_(curl_easy_init()),
+      easy_(curl().easy_init()),
       changed_(loop) {
   BERTH_ASSERT(easy_ != nullptr);
   set_options();
@@ -36,9 +37,9 @@ Transfer::Transfer(rt::Loop& loop, std::shared_ptr<CurlMulti> multi,
 
 Transfer::~Transfer() {
   remove();
-  curl_easy_cleanup(easy_);
-  curl_slist_free_all(header_list_);
-  curl_slist_free_all(resolve_list_);
+  curl().easy_cleanup(easy_);
+  curl().slist_free_all(header_list_);
+  curl().slist_free_all(resolve_list_);
 }
 
 void Transfer::remove() {
@@ -74,7 +75,7 @@ bool Transfer::take_header(std::string_view line) {
     status_ = 0;
   } else if (text.empty()) {
     long status = 0;
-    curl_easy_getinfo(easy_, CURLINFO_RESPONSE_CODE, &status);
+    curl().easy_getinfo(easy_, CURLINFO_RESPONSE_CODE, &status);
     status_ = static_cast<int>(status);
     head_done_ = status_ / 100 != 1;
     multi_->touch(*this);
@@ -164,7 +165,8 @@ void Transfer::finished(CURLcode code) {
   if (code != CURLE_OK && !failure_) {
     // curl has a bound of its own for one header line and reports it like this.
     const bool long_line = !head_done_ && (code == CURLE_OUT_OF_MEMORY || code == kCurlTooLarge);
-    failure_ = long_line ? header_too_large() : curl_error(code, request_.url, error_text_.data());
+    failure_ = long_line ? header_too_large()
+                         : curl_error(code, request_.url, error_text_.data(), *options_);
   }
   if (feeding_) feeding_->cancel();
   changed_.notify_all();
@@ -257,7 +259,7 @@ bool Transfer::body_is_empty() const {
 
 std::optional<std::uint64_t> Transfer::content_length() const {
   curl_off_t length = -1;
-  curl_easy_getinfo(easy_, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+  curl().easy_getinfo(easy_, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
   return length < 0 ? std::nullopt : std::optional(static_cast<std::uint64_t>(length));
 }
 

@@ -1,5 +1,7 @@
 #include "json/json.h"
 
+#include <algorithm>
+#include <cmath>
 #include <set>
 
 #include <boost/json/basic_parser_impl.hpp>
@@ -74,7 +76,11 @@ struct Handler {
     stack.push_uint64(value);
     return true;
   }
-  bool on_double(double value, bj::string_view, bj::error_code&) {
+  bool on_double(double value, bj::string_view, bj::error_code& error) {
+    if (!std::isfinite(value)) {
+      error = bj::make_error_code(bj::error::exponent_overflow);
+      return false;
+    }
     stack.push_double(value);
     return true;
   }
@@ -89,6 +95,13 @@ struct Handler {
   bool on_comment_part(bj::string_view, bj::error_code&) { return true; }
   bool on_comment(bj::string_view, bj::error_code&) { return true; }
 };
+
+// Numbers as people write them (0.7), which Boost does not (7E-1). JSON has no infinity.
+std::string scalar(const Value& value) {
+  const double* number = value.if_double();
+  if (!number) return bj::serialize(value);
+  return std::isfinite(*number) ? fmt::format("{}", *number) : "null";
+}
 
 void write_pretty(std::string& out, const Value& value, std::size_t indent) {
   const auto line = [&](std::size_t depth) { out.append("\n").append(depth * 2, ' '); };
@@ -114,7 +127,40 @@ void write_pretty(std::string& out, const Value& value, std::size_t indent) {
     line(indent);
     out.push_back(']');
   } else {
+    out += scalar(value);
+  }
+}
+
+bool holds_double(const Value& value) {
+  if (value.is_double()) return true;
+  if (const Object* object = value.if_object())
+    return std::ranges::any_of(*object, [](const auto& m) { return holds_double(m.value()); });
+  if (const Array* array = value.if_array()) return std::ranges::any_of(*array, holds_double);
+  return false;
+}
+
+void write_compact(std::string& out, const Value& value) {
+  if (!holds_double(value)) {
     out += bj::serialize(value);
+  } else if (const Object* object = value.if_object()) {
+    out.push_back('{');
+    bool first = true;
+    for (const auto& [key, member] : *object) {
+      if (!std::exchange(first, false)) out.push_back(',');
+      out += bj::serialize(bj::string(key)) + ":";
+      write_compact(out, member);
+    }
+    out.push_back('}');
+  } else if (const Array* array = value.if_array()) {
+    out.push_back('[');
+    bool first = true;
+    for (const Value& item : *array) {
+      if (!std::exchange(first, false)) out.push_back(',');
+      write_compact(out, item);
+    }
+    out.push_back(']');
+  } else {
+    out += scalar(value);
   }
 }
 
@@ -144,7 +190,11 @@ Result<Value> parse(std::string_view text, std::string_view what, Limits limits)
   return parser.handler().stack.release();
 }
 
-std::string serialize(const Value& value) { return bj::serialize(value); }
+std::string serialize(const Value& value) {
+  std::string out;
+  write_compact(out, value);
+  return out;
+}
 
 std::string pretty(const Value& value) {
   std::string out;

@@ -15,6 +15,15 @@ TEST(Json, KeepsTheOrderOfKeys) {
             R"({"b":1,"a":[true,null,"x"]})");
 }
 
+TEST(Json, WritesNumbersAsPeopleDo) {
+  EXPECT_EQ(serialize(Object{{"t", 0.0}, {"p", Array{0.7, 1e300, -2.5}}, {"n", 3}, {"s", "x"}}),
+            R"({"t":0,"p":[0.7,1e+300,-2.5],"n":3,"s":"x"})");
+  EXPECT_EQ(serialize(Value(0.1)), "0.1");
+  EXPECT_EQ(serialize(Value(1.0 / 0.0)), "null");
+  EXPECT_EQ(pretty(Array{0.25}), "[\n  0.25\n]\n");
+  EXPECT_EQ(parse(serialize(Value(1.0 / 3)), "d")->as_double(), 1.0 / 3);
+}
+
 TEST(Json, RefusesDuplicateKeysAtAnyDepth) {
   EXPECT_EQ(code_of(R"({"a":1,"a":2})"), Code::kInvalid);
   EXPECT_EQ(code_of(R"({"x":[{"a":1,"b":2,"a":3}]})"), Code::kInvalid);
@@ -26,6 +35,12 @@ TEST(Json, RefusesWhatIsNotJson) {
        {"", "{", "{} x", "{'a':1}", "[1,]", "nul", "\"\xff\"", "{\"a\":NaN}", "/*c*/{}"}) {
     EXPECT_EQ(code_of(bad), Code::kInvalid) << bad;
   }
+}
+
+TEST(Json, RefusesNumbersThatNoDoubleHolds) {
+  EXPECT_TRUE(parse("[1e308]", "x"));
+  EXPECT_EQ(parse("[1e999]", "x").error().code(), Code::kInvalid);
+  EXPECT_EQ(parse("[-1e999]", "x").error().code(), Code::kInvalid);
 }
 
 TEST(Json, BoundsSizeAndDepth) {

@@ -33,13 +33,7 @@ rt::Task<Result<control::ChatStats>> stream_chat(rt::Op& op, http::Service& engi
   control::ChatFollower follower(stats, sink, std::chrono::steady_clock::now());
   CO_TRY(http::Response response, co_await ask(op, engine, std::move(body)));
   http::SseStream stream(std::move(response.body));
-  while (true) {
-    CO_TRY(const auto event, co_await stream.next(op));
-    if (!event) break;
-    CO_TRY(const bool more, follower.take(event->data));
-    if (!more) break;
-  }
-  CO_TRY_OK(follower.end());
+  CO_TRY_OK(co_await control::follow_chat(op, stream, follower));
   co_return stats;
 }
 

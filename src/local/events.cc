@@ -14,6 +14,7 @@ control::Event::Kind kind_of(content::Event::Kind kind) {
     case content::Event::Kind::kRetry:
       return control::Event::Kind::kWarning;
     case content::Event::Kind::kStart:
+    case content::Event::Kind::kResumed:
     case content::Event::Kind::kBytes:
       return control::Event::Kind::kLayer;
   }
@@ -43,6 +44,7 @@ void EventBridge::grow_total(std::uint64_t bytes) {
 void EventBridge::on(const content::Event& event) {
   using Kind = content::Event::Kind;
   if (event.kind == Kind::kStart) grow_total(event.blob.size);
+  if (event.kind == Kind::kResumed) seen_[event.blob.digest] = event.current;
   if (event.kind == Kind::kBytes || event.kind == Kind::kDone) {
     std::uint64_t& seen = seen_[event.blob.digest];
     if (event.current > seen) transferred_ += event.current - seen;

@@ -12,6 +12,7 @@ namespace {
 constexpr std::string_view kConfigurations = "configuration";
 constexpr std::chrono::seconds kRemember{1};
 constexpr std::size_t kMaxRemembered = 1000;
+constexpr std::int64_t kMaxDraftTokens = 1024;
 // What the engine may keep of earlier prompts (--cache-ram of the launch plan).
 constexpr std::uint64_t kPromptCache = 256ULL << 20;
 
@@ -105,6 +106,27 @@ Result<Need> need_of(const engine::ModelFiles& files, NeedRequest request) {
   return need;
 }
 
+// A draft model keeps a context of its own, as long as the model's.
+Result<std::uint64_t> draft_bytes(const engine::ModelFiles& draft, const NeedRequest& request,
+                                  std::uint64_t context) {
+  TRY(const formats::MemoryProfile profile, profile_of(draft));
+  formats::EstimateRequest estimate;
+  estimate.context = context;
+  estimate.batch = unsigned_or(request.options.ubatch, estimate.batch);
+  estimate.slots = unsigned_or(request.options.parallel, request.parallel);
+  TRY(const formats::Estimate memory, formats::estimate_memory(profile, estimate));
+  return memory.total();
+}
+
+// The draft's weights beside the model's, in a folder of their own: it may be the same model.
+void add_draft(const engine::ModelFiles& draft, engine::ModelFiles& files) {
+  const auto below = [](const engine::ModelFile& file) {
+    return engine::ModelFile{.host = file.host, .name = "draft/" + file.name};
+  };
+  files.draft = below(draft.model);
+  for (const engine::ModelFile& shard : draft.shards) files.draft_shards.push_back(below(shard));
+}
+
 // The paths of a model's blobs, collected beforehand: make_bundle asks on the pool, the store
 // answers on the loop.
 using Paths = std::map<oci::Digest, std::string>;
@@ -125,6 +147,36 @@ Result<model::Bundle> bundle_of(const model::Model& model, const Paths& paths,
     return at->second;
   };
   return model::make_bundle(model, look_up, unpacked);
+}
+
+// What holds an engine's models in the store.
+using Leases = std::vector<store::Lease>;
+
+Error about_draft(const Error& error, const control::Configuration& configuration) {
+  if (error.code() != Code::kNotFound) return error;
+  const std::string draft = printable(configuration.draft_model, 200);
+  return {Code::kNotFound,
+          fmt::format("the draft model {0} of {1} is not here; pull it with: berth pull {0}", draft,
+                      printable(configuration.model, 200))};
+}
+
+// Numbers without a model to draft would be kept and never do anything.
+Status check_drafting(const control::Configuration& configuration) {
+  const bool numbers = configuration.draft_tokens || configuration.draft_min_acceptance;
+  if (configuration.draft_model.empty()) {
+    if (!numbers) return {};
+    return fail(Code::kInvalid,
+                "a number of draft tokens or an acceptance rate needs a draft model: give "
+                "--speculative-draft-model as well");
+  }
+  if (configuration.draft_tokens &&
+      (*configuration.draft_tokens < 1 || *configuration.draft_tokens > kMaxDraftTokens)) {
+    return fail(Code::kInvalid, "{} draft tokens are out of range: 1 to {}",
+                *configuration.draft_tokens, kMaxDraftTokens);
+  }
+  const double rate = configuration.draft_min_acceptance.value_or(0);
+  if (rate >= 0 && rate <= 1) return {};
+  return fail(Code::kInvalid, "an acceptance rate of {} is out of range: 0 to 1", rate);
 }
 
 }  // namespace
@@ -155,6 +207,33 @@ rt::Task<Result<std::optional<control::Configuration>>> Launcher::stored(rt::Op&
   co_return std::nullopt;
 }
 
+rt::Task<Result<Launcher::Opened>> Launcher::open_model(rt::Op& op, oci::Digest id,
+                                                        std::string name) {
+  CO_TRY(auto lease, co_await shared_.store->lease(op, store::Lease::Kind::kRun, {id}));
+  CO_TRY_OK(co_await shared_.store->check_model(op, id));
+  CO_TRY(const model::Loaded loaded, co_await load_local(shared_, op, id));
+  CO_TRY(const Paths paths, co_await blob_paths(shared_, op, loaded.model));
+  const std::string unpacked = shared_.paths.cache + "/unpacked";
+  CO_TRY(const model::Bundle bundle, co_await rt::blocking(shared_.loop, [&] {
+           return bundle_of(loaded.model, paths, unpacked);
+         }));
+  if (bundle.format != "gguf") {
+    co_return fail(Code::kUnsupported,
+                   "{} is a {} model; this version runs GGUF models only (llama.cpp)",
+                   printable(name, 200), printable(bundle.format, 40));
+  }
+  co_return Opened{id, engine_files(bundle), loaded.model.context_size, std::move(lease)};
+}
+
+rt::Task<Result<std::optional<Launcher::Opened>>> Launcher::open_draft(
+    rt::Op& op, control::Configuration configuration) {
+  if (configuration.draft_model.empty()) co_return std::nullopt;
+  const auto found = co_await find_model(shared_, op, configuration.draft_model);
+  if (!found) co_return std::unexpected(about_draft(found.error(), configuration));
+  CO_TRY(Opened opened, co_await open_model(op, found->record.id, configuration.draft_model));
+  co_return std::move(opened);
+}
+
 rt::Task<Result<runner::LoadSpec>> Launcher::prepare(rt::Op& op, Wanted wanted) {
   const std::string key = remember_key(wanted);
   const auto now = std::chrono::steady_clock::now();
@@ -167,19 +246,7 @@ rt::Task<Result<runner::LoadSpec>> Launcher::prepare(rt::Op& op, Wanted wanted) 
   }
   CO_TRY(const store::Found found, co_await find_model(shared_, op, wanted.model));
   const oci::Digest id = found.record.id;
-  CO_TRY(auto lease, co_await shared_.store->lease(op, store::Lease::Kind::kRun, {id}));
-  CO_TRY_OK(co_await shared_.store->check_model(op, id));
-  CO_TRY(const model::Loaded loaded, co_await load_local(shared_, op, id));
-  CO_TRY(const Paths paths, co_await blob_paths(shared_, op, loaded.model));
-  const std::string unpacked = shared_.paths.cache + "/unpacked";
-  CO_TRY(const model::Bundle bundle, co_await rt::blocking(shared_.loop, [&] {
-           return bundle_of(loaded.model, paths, unpacked);
-         }));
-  if (bundle.format != "gguf") {
-    co_return fail(Code::kUnsupported,
-                   "{} is a {} model; this version runs GGUF models only (llama.cpp)",
-                   printable(wanted.model, 200), printable(bundle.format, 40));
-  }
+  CO_TRY(Opened opened, co_await open_model(op, id, wanted.model));
   CO_TRY(const auto configuration, co_await stored(op, id.string(), wanted.mode));
   NeedRequest request;
   if (configuration) {
@@ -198,16 +265,27 @@ rt::Task<Result<runner::LoadSpec>> Launcher::prepare(rt::Op& op, Wanted wanted) 
   } else if (request.options.context_size) {
     request.context.asked = static_cast<std::uint64_t>(*request.options.context_size);
   }
-  request.context.packaged = loaded.model.context_size;
+  request.context.packaged = opened.context_size;
   request.context.configured = shared_.settings.engine.context_size;
-  const engine::ModelFiles files = engine_files(bundle);
-  CO_TRY(const Need need,
-         co_await rt::blocking(shared_.loop, [&] { return need_of(files, request); }));
+  engine::ModelFiles& files = opened.files;
+  CO_TRY(Need need, co_await rt::blocking(shared_.loop, [&] { return need_of(files, request); }));
   request.options.context_size = static_cast<std::int64_t>(need.context);
+  std::optional<Opened> draft;
+  if (configuration && wanted.mode == engine::Mode::kCompletion) {
+    CO_TRY(draft, co_await open_draft(op, *configuration));
+  }
+  if (draft) {
+    CO_TRY(const std::uint64_t bytes, co_await rt::blocking(shared_.loop, [&] {
+             return draft_bytes(draft->files, request, need.context);
+           }));
+    need.bytes += bytes;
+    add_draft(draft->files, files);
+  }
 
   runner::LoadSpec spec;
   spec.key = fmt::format("{} {} {}", id.string(), engine::to_string(wanted.mode),
                          engine::fingerprint(request.options));
+  if (draft) spec.key += " draft " + draft->id.string();
   spec.model_id = id.string();
   spec.display_name = found.tag ? found.tag->familiar(shared_.defaults)
                       : found.record.tags.empty()
@@ -218,7 +296,9 @@ rt::Task<Result<runner::LoadSpec>> Launcher::prepare(rt::Op& op, Wanted wanted) 
   spec.options = request.options;
   spec.memory = need.bytes;
   if (configuration) spec.keep_alive = configuration->keep_alive;
-  const auto guard = std::make_shared<store::Lease>(std::move(lease));
+  const auto guard = std::make_shared<Leases>();
+  guard->push_back(std::move(opened.lease));
+  if (draft) guard->push_back(std::move(draft->lease));
   if (remembered_.size() >= kMaxRemembered) remembered_.clear();
   remembered_.insert_or_assign(key, Remembered{spec, guard, now + kRemember});
   spec.guard = guard;
@@ -234,14 +314,15 @@ rt::Task<Result<Launcher::Granted>> Launcher::acquire(rt::Op& op, Wanted wanted)
 rt::Task<Status> Launcher::configure(rt::Op& op, control::Configuration configuration) {
   CO_TRY(const store::Found found, co_await find_model(shared_, op, configuration.model));
   const std::string id = found.record.id.string();
-  CO_TRY_OK(
-      options_of(configuration,
-                 engine::mode_from_string(configuration.mode).value_or(engine::Mode::kCompletion)));
-  if (!configuration.draft_model.empty()) {
-    co_return fail(Code::kUnsupported,
-                   "a draft model ({}) is not in this version; leave out --speculative-draft-model",
-                   printable(configuration.draft_model, 200));
+  const auto mode = engine::mode_from_string(configuration.mode);
+  if (!mode && !configuration.mode.empty()) {
+    co_return fail(Code::kInvalid, "there is no mode \"{}\": completion, embedding or reranking",
+                   printable(configuration.mode, 60));
   }
+  CO_TRY_OK(options_of(configuration, mode.value_or(engine::Mode::kCompletion)));
+  CO_TRY_OK(check_drafting(configuration));
+  // Now, and not with the first question, is the time to hear that it is not here or is no GGUF.
+  CO_TRY_OK(co_await open_draft(op, configuration));
   for (const runner::Running& running : runner_.list()) {
     if (running.model_id == id && (running.in_use > 0 || running.waiting > 0)) {
       co_return fail(Code::kConflict, "{} is answering a request; configure it when it is idle",

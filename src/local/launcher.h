@@ -49,7 +49,19 @@ class Launcher {
     rt::SteadyTime until;
   };
 
+  // A model's files for the engine, held in the store.
+  struct Opened {
+    oci::Digest id;
+    engine::ModelFiles files;
+    std::optional<std::uint64_t> context_size;  // as packaged
+    store::Lease lease;
+  };
+
   rt::Task<Result<runner::LoadSpec>> prepare(rt::Op& op, Wanted wanted);
+  rt::Task<Result<Opened>> open_model(rt::Op& op, oci::Digest id, std::string name);
+  // nullopt when none is configured; kNotFound naming it when it is not here.
+  rt::Task<Result<std::optional<Opened>>> open_draft(rt::Op& op,
+                                                     control::Configuration configuration);
   rt::Task<Result<std::optional<control::Configuration>>> stored(rt::Op& op, std::string id,
                                                                  engine::Mode mode);
 

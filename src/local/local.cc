@@ -70,8 +70,10 @@ control::Services Local::services() {
 }
 
 Launcher& Local::launcher() { return parts_->launcher; }
+Transfers& Local::transfers() { return parts_->transfers; }
 runner::Runner& Local::runner() { return parts_->runner; }
 Shared& Local::shared() { return parts_->shared; }
+System& Local::system() { return parts_->system; }
 
 rt::Task<Status> Local::shutdown(rt::Op& op) { co_return co_await parts_->runner.shutdown(op); }
 

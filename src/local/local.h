@@ -10,6 +10,7 @@
 #include "control/control.h"
 #include "local/launcher.h"
 #include "local/system.h"
+#include "local/transfers.h"
 
 namespace berth::local {
 
@@ -21,8 +22,10 @@ class Local {
 
   control::Services services();
   Launcher& launcher();
+  Transfers& transfers();
   runner::Runner& runner();
   Shared& shared();
+  System& system();
 
   // Lets what is in flight end until `op` ends, then stops every engine.
   rt::Task<Status> shutdown(rt::Op& op);

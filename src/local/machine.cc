@@ -4,6 +4,8 @@
 #include "content/copy.h"
 #include "engine/install.h"
 #include "fs/file.h"
+#include "local/engine_image.h"
+#include "local/file_reader.h"
 #include "local/system.h"
 #include "rt/async.h"
 
@@ -16,24 +18,6 @@ Status known_backend(std::string_view backend) {
               printable(backend, 80));
 }
 
-// Reads a local file on the pool, as an import's stream.
-class FileStream : public rt::Reader {
- public:
-  FileStream(rt::Loop& loop, fs::File file) : loop_(loop), file_(std::move(file)) {}
-  rt::Task<Result<std::size_t>> read(rt::Op& op, MutableBytes into) override {
-    CO_TRY_OK(op.check());
-    CO_TRY(const std::size_t count,
-           co_await rt::blocking(loop_, [&] { return file_.read_at(at_, into); }));
-    at_ += count;
-    co_return count;
-  }
-
- private:
-  rt::Loop& loop_;
-  fs::File file_;
-  std::uint64_t at_ = 0;
-};
-
 std::string login_host(const Shared& shared, const std::string& registry) {
   return registry.empty() ? shared.defaults.registry : registry;
 }
@@ -44,10 +28,7 @@ rt::Task<Result<std::string>> Machine::install_runner(rt::Op& op, control::Insta
                                                       control::Events& events) {
   CO_TRY_OK(known_backend(request.backend));
   if (!request.from.empty()) {
-    co_return fail(
-        Code::kUnsupported,
-        "an engine from an OCI image ({}) is not in this version; run: berth install-runner",
-        printable(request.from, 200));
+    co_return co_await install_engine_image(op, shared_, request.from, events);
   }
   engine::InstallRequest install{.engines_dir = shared_.paths.engines};
   install.vulkan = shared_.settings.engine.gpu == config::Gpu::kVulkan;
@@ -75,11 +56,11 @@ rt::Task<Result<std::vector<std::string>>> Machine::import_path(rt::Op& op,
     co_return co_await transfers_.import_folder(op, request.path, events);
   }
   CO_TRY(fs::File file, fs::open_user_file(request.path));
-  FileStream stream(shared_.loop, std::move(file));
+  FileReader stream(shared_.loop, std::move(file));
   co_return co_await transfers_.import_tar(op, stream, events);
 }
 
-rt::Task<Status> Machine::login(rt::Op& op, control::LoginRequest request) {
+rt::Task<Result<control::LoginResult>> Machine::login(rt::Op& op, control::LoginRequest request) {
   const std::string host = login_host(shared_, request.registry);
   remote::Credential credential{.user = request.user, .password = request.password};
   remote::FixedCredentials fixed(credential);
@@ -89,8 +70,8 @@ rt::Task<Status> Machine::login(rt::Op& op, control::LoginRequest request) {
   CO_TRY(const auto accepted, co_await registry.check_login(op));
   (void)accepted;
   CO_TRY(const auto stored, co_await shared_.credentials.store(op, host, std::move(credential)));
-  (void)stored;
-  co_return Status();
+  using Kept = remote::CredentialStore::Kept;
+  co_return control::LoginResult{.plain = stored.kept == Kept::kPlainFile, .where = stored.where};
 }
 
 rt::Task<Result<bool>> Machine::logout(rt::Op& op, std::string registry) {

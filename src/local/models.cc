@@ -6,9 +6,11 @@ rt::Task<Result<std::vector<control::Model>>> Models::list(rt::Op& op) {
   CO_TRY(std::vector<store::Record> records, co_await shared_.store->list(op));
   std::vector<control::Model> models;
   models.reserve(records.size());
-  for (store::Record& record : records) {
-    CO_TRY(const model::Summary summary, co_await summary_of(shared_, op, record));
-    models.push_back(show(record, summary));
+  for (const store::Record& record : records) {
+    auto summary = model::summary_from_text(record.metadata);
+    if (!summary) summary = co_await summary_of(shared_, op, record);
+    if (!summary) co_return std::unexpected(std::move(summary.error()));
+    models.push_back(show(record, *summary));
   }
   co_return models;
 }
@@ -55,13 +57,15 @@ rt::Task<Result<std::string>> Models::tag(rt::Op& op, std::string source, std::s
 }
 
 rt::Task<Result<control::RemoveResult>> Models::remove(rt::Op& op, std::string model, bool force) {
-  auto looked_up = co_await find_model(shared_, op, model);
-  if (!looked_up) {
+  CO_TRY(const oci::ModelName name, oci::parse_model_name(model, shared_.defaults));
+  CO_TRY(auto there, co_await shared_.store->find(op, name));
+  if (!there) {
     // An rm that died after it removed the model has left the view old, and this is its repeat.
     (void)co_await shared_.store->write_index(op);
-    co_return std::unexpected(std::move(looked_up.error()));
+    // Nobody pulls a model to remove it, so nothing is advised.
+    co_return not_here(name.text, "");
   }
-  store::Found found = std::move(*looked_up);
+  store::Found found = std::move(*there);
   const bool last = found.record.tags.size() <= 1;
   if (found.tag && !last) co_return co_await untag(op, *found.tag);
   if (!found.tag && !last && !force) {

@@ -1,5 +1,7 @@
 #include "local/runs.h"
 
+#include <algorithm>
+
 #include "local/chat.h"
 
 namespace berth::local {
@@ -9,10 +11,10 @@ control::Time seconds_of(std::chrono::system_clock::time_point time) {
   return std::chrono::floor<std::chrono::seconds>(time);
 }
 
-control::RunningModel show(const runner::Running& running) {
+control::RunningModel show(const runner::Running& running, std::string name) {
   control::RunningModel shown;
   shown.backend = running.backend;
-  shown.model = running.display_name;
+  shown.model = std::move(name);
   shown.mode = engine::to_string(running.mode);
   shown.last_used = seconds_of(running.last_used);
   shown.in_use = running.in_use > 0;
@@ -57,18 +59,46 @@ runner::Settings runner_settings(const config::Settings& settings) {
   return wanted;
 }
 
-rt::Task<Result<std::vector<control::RunningModel>>> Runs::ps(rt::Op&) {
+// What a running model is called now: the name that it was asked for by may have gone to another or
+// be removed since.
+rt::Task<std::string> Runs::name_of(rt::Op& op, runner::Running running) {
+  const auto found = co_await find_model(shared_, op, running.model_id);
+  if (!found) co_return running.display_name;
+  const auto& tags = found->record.tags;
+  const auto familiar = [&](const oci::Reference& tag) { return tag.familiar(shared_.defaults); };
+  if (tags.empty()) co_return found->record.id.short_hex();
+  const bool still = std::ranges::find(tags, running.display_name, familiar) != tags.end();
+  co_return still ? running.display_name : familiar(tags.front());
+}
+
+rt::Task<Result<std::vector<control::RunningModel>>> Runs::ps(rt::Op& op) {
   std::vector<control::RunningModel> models;
-  for (const runner::Running& running : runner_.list()) models.push_back(show(running));
+  for (const runner::Running& running : runner_.list())
+    models.push_back(show(running, co_await name_of(op, running)));
   co_return models;
+}
+
+// The models that a name means here: one in the store, or what runs under that name since before it
+// was removed.
+rt::Task<Result<std::vector<std::string>>> Runs::ids_of(rt::Op& op, std::string model) {
+  const auto found = co_await find_model(shared_, op, model);
+  if (found) co_return std::vector{found->record.id.string()};
+  const auto reference = oci::parse_reference(model, shared_.defaults);
+  const std::string name = reference ? reference->familiar(shared_.defaults) : model;
+  std::vector<std::string> ids;
+  for (const runner::Running& running : runner_.list()) {
+    if (running.display_name == name || running.model_id == model) ids.push_back(running.model_id);
+  }
+  if (ids.empty()) co_return std::unexpected(found.error());
+  co_return ids;
 }
 
 rt::Task<Result<std::uint64_t>> Runs::unload(rt::Op& op, control::UnloadRequest request) {
   if (!request.backend.empty() && request.backend != "llama.cpp") co_return 0;
   std::vector<std::string> ids;
   for (const std::string& model : request.models) {
-    CO_TRY(const store::Found found, co_await find_model(shared_, op, model));
-    ids.push_back(found.record.id.string());
+    CO_TRY(const auto meant, co_await ids_of(op, model));
+    ids.insert(ids.end(), meant.begin(), meant.end());
   }
   if (ids.empty() && !request.all) co_return 0;
   CO_TRY(const std::size_t unloaded,

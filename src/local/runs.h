@@ -23,6 +23,9 @@ class Runs : public control::Runs {
                                             control::ChatSink& sink) override;
 
  private:
+  rt::Task<std::string> name_of(rt::Op& op, runner::Running running);
+  rt::Task<Result<std::vector<std::string>>> ids_of(rt::Op& op, std::string model);
+
   Shared& shared_;
   runner::Runner& runner_;
   Launcher& launcher_;

@@ -6,6 +6,12 @@ namespace {
 http::ClientOptions client_options(const config::Settings& settings) {
   http::ClientOptions options;
   options.ca_file = settings.registry.ca_file;
+  options.trust_advice =
+      "if you trust its authority, name the PEM file as ca_file under [registry] in config.toml, "
+      "or "
+      "in SSL_CERT_FILE";
+  options.no_tls_advice =
+      "if it speaks plain HTTP, name it in plain_http_hosts under [registry] in config.toml";
   options.proxy.http = settings.proxy.http;
   options.proxy.https = settings.proxy.https;
   options.proxy.exclude = settings.proxy.exclude;
@@ -58,11 +64,12 @@ Result<oci::Reference> remote_reference(const Shared& shared, std::string_view m
 rt::Task<Result<store::Found>> find_model(Shared& shared, rt::Op& op, std::string model) {
   CO_TRY(oci::ModelName name, oci::parse_model_name(model, shared.defaults));
   CO_TRY(auto found, co_await shared.store->find(op, name));
-  if (!found) {
-    co_return fail(Code::kNotFound, "no model {} here; pull it with: berth pull {}",
-                   printable(name.text, 200), printable(name.text, 200));
-  }
+  if (!found) co_return not_here(model, "; pull it with: berth pull " + printable(model, 200));
   co_return std::move(*found);
+}
+
+std::unexpected<Error> not_here(std::string_view model, std::string_view advice) {
+  return fail(Code::kNotFound, "no model {} here{}", printable(model, 200), advice);
 }
 
 rt::Task<Result<model::Loaded>> load_local(Shared& shared, rt::Op& op, oci::Digest id) {
@@ -98,8 +105,14 @@ control::Model show(const store::Record& record, const model::Summary& summary) 
   shown.config["quantization"] = summary.quantization;
   shown.config["parameters"] = summary.parameters;
   shown.config["architecture"] = summary.architecture;
-  shown.config["size"] = format_size(summary.size);
+  shown.config["size"] = summary.config_size;
   if (summary.context_size) shown.config["context_size"] = *summary.context_size;
+  // Docker's client looks here for what the weights were trained for; the rest of a GGUF's metadata
+  // is shown with the one model that is asked for.
+  if (summary.format == "gguf" && summary.context_length) {
+    shown.config["gguf"] = json::Object{
+        {summary.architecture + ".context_length", fmt::format("{}", *summary.context_length)}};
+  }
   return shown;
 }
 

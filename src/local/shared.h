@@ -44,6 +44,9 @@ Result<oci::Reference> remote_reference(const Shared& shared, std::string_view m
 // The model of that name in the store; kNotFound with a hint to pull it.
 rt::Task<Result<store::Found>> find_model(Shared& shared, rt::Op& op, std::string model);
 
+// kNotFound for a model that is not in the store; `advice` follows ("; pull it with: …").
+std::unexpected<Error> not_here(std::string_view model, std::string_view advice);
+
 // The documents of a model that is here, by its manifest's digest.
 rt::Task<Result<model::Loaded>> load_local(Shared& shared, rt::Op& op, oci::Digest id);
 

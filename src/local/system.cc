@@ -13,22 +13,22 @@ std::unexpected<Error> no_daemon() {
   return fail(Code::kUnavailable, "no daemon runs here; start one with: berth serve");
 }
 
-// The engines' log as a stream: what is kept, then, when it is followed, each new line until the Op
-// ends.
+// The log as a stream: what is kept, then, when it is followed, each new line until the Op ends or
+// the server stops.
 class LogReader : public rt::Reader {
  public:
-  LogReader(rt::Loop& loop, runner::EngineLog& log, bool follow) : news_(loop), follow_(follow) {
-    for (const std::string& line : log.lines()) pending_ += line + "\n";
+  LogReader(rt::Loop& loop, runner::LogBuffer& log, runner::LogBuffer::Which which, bool follow)
+      : news_(loop), ended_(!follow) {
+    for (const std::string& line : log.lines(which)) pending_ += line + "\n";
     if (!follow) return;
-    following_ = log.follow([this](const std::string& line) {
-      if (pending_.size() < runner::EngineLog::kMaxBytes) pending_ += line + "\n";
-      news_.notify_all();
-    });
+    following_ = log.follow({.which = which,
+                             .on_line = [this](const std::string& line) { take(line); },
+                             .on_end = [this] { end(); }});
   }
 
   rt::Task<Result<std::size_t>> read(rt::Op& op, MutableBytes into) override {
     while (pending_.empty()) {
-      if (!follow_) co_return 0;
+      if (ended_) co_return 0;
       CO_TRY_OK(co_await news_.wait(op));
     }
     const std::size_t count = std::min(into.size(), pending_.size());
@@ -38,8 +38,17 @@ class LogReader : public rt::Reader {
   }
 
  private:
+  void take(const std::string& line) {
+    if (pending_.size() < runner::LogBuffer::kMaxBytes) pending_ += line + "\n";
+    news_.notify_all();
+  }
+  void end() {
+    ended_ = true;
+    news_.notify_all();
+  }
+
   rt::Event news_;
-  bool follow_;
+  bool ended_;
   std::string pending_;
   std::shared_ptr<void> following_;
 };
@@ -49,7 +58,8 @@ class LogReader : public rt::Reader {
 rt::Task<Result<control::StatusReport>> System::status(rt::Op& op) {
   control::StatusReport report;
   report.running = role_ == Role::kDaemon;
-  report.endpoint = shared_.paths.socket;
+  report.endpoints = endpoints_;
+  report.endpoint = endpoints_.empty() ? shared_.paths.socket : endpoints_.front();
   report.store = shared_.store->root();
   const auto installation = co_await engine_.probe(op);
   control::BackendStatus backend{.name = engine_.traits().name};
@@ -95,9 +105,11 @@ rt::Task<Result<control::DiskUsage>> System::df(rt::Op& op) {
   co_return disk;
 }
 
-rt::Task<Result<std::unique_ptr<rt::Reader>>> System::logs(rt::Op&, bool follow, bool) {
+rt::Task<Result<std::unique_ptr<rt::Reader>>> System::logs(rt::Op&, bool follow, bool engines) {
   if (role_ != Role::kDaemon) co_return no_daemon();
-  co_return std::make_unique<LogReader>(shared_.loop, runner_.logs(), follow);
+  using Which = runner::LogBuffer::Which;
+  co_return std::make_unique<LogReader>(shared_.loop, runner_.logs(),
+                                        engines ? Which::kAll : Which::kServer, follow);
 }
 
 rt::Task<Result<std::unique_ptr<rt::Reader>>> System::requests(rt::Op&, std::string, bool, bool) {

@@ -16,6 +16,9 @@ class System : public control::System {
   System(Shared& shared, engine::Engine& engine, runner::Runner& runner, Role role)
       : shared_(shared), engine_(engine), runner_(runner), role_(role) {}
 
+  // Where the daemon came to listen: socket paths and URLs.
+  void set_endpoints(std::vector<std::string> endpoints) { endpoints_ = std::move(endpoints); }
+
   rt::Task<Result<control::StatusReport>> status(rt::Op& op) override;
   rt::Task<Result<std::string>> server_version(rt::Op& op) override;
   rt::Task<Result<control::DiskUsage>> df(rt::Op& op) override;
@@ -29,6 +32,7 @@ class System : public control::System {
   engine::Engine& engine_;
   runner::Runner& runner_;
   Role role_;
+  std::vector<std::string> endpoints_;
 };
 
 class Machine : public control::Machine {
@@ -42,7 +46,7 @@ class Machine : public control::Machine {
                                                          control::Events& events) override;
   rt::Task<Result<control::CheckResult>> check_store(rt::Op& op, control::CheckRequest request,
                                                      control::Events& events) override;
-  rt::Task<Status> login(rt::Op& op, control::LoginRequest request) override;
+  rt::Task<Result<control::LoginResult>> login(rt::Op& op, control::LoginRequest request) override;
   rt::Task<Result<bool>> logout(rt::Op& op, std::string registry) override;
   std::vector<control::Setting> settings() override;
 

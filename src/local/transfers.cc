@@ -55,6 +55,55 @@ Result<oci::Reference> pushable(const store::Found& found, const Shared& shared,
               printable(model, 200), printable(model, 200));
 }
 
+// A name from outside that is none is not worth failing for.
+std::vector<oci::Reference> usable(const std::vector<std::string>& names,
+                                   const oci::ReferenceDefaults& defaults) {
+  std::vector<oci::Reference> tags;
+  for (const std::string& name : names) {
+    auto reference = oci::parse_reference(name, defaults);
+    if (reference && !reference->digest) tags.push_back(std::move(*reference));
+  }
+  return tags;
+}
+
+std::vector<std::string> texts_of(const std::vector<oci::Reference>& tags) {
+  std::vector<std::string> texts;
+  for (const oci::Reference& tag : tags) texts.push_back(tag.string());
+  return texts;
+}
+
+// A folder of models that stays open as long as something is read from it.
+class FolderSource : public content::Fetcher {
+ public:
+  FolderSource(rt::Loop& loop, fs::Dir folder)
+      : folder_(std::move(folder)), files_(model::folder_fetcher(loop, folder_)) {}
+  rt::Task<Result<content::Source>> fetch(rt::Op& op, oci::Descriptor blob,
+                                          content::ByteRange range) override {
+    return files_->fetch(op, std::move(blob), range);
+  }
+
+ private:
+  fs::Dir folder_;
+  std::unique_ptr<content::Fetcher> files_;
+};
+
+// One damaged model is no reason to leave the others; when all are, its sentence is the answer.
+Result<std::vector<model::FolderModel>> sound_models(const fs::Dir& folder, std::string& problems) {
+  TRY(std::vector<model::FolderModel> all, model::read_model_folder(folder));
+  std::vector<model::FolderModel> sound;
+  for (model::FolderModel& found : all) {
+    if (found.problem.empty()) {
+      sound.push_back(std::move(found));
+    } else {
+      problems += fmt::format("{}{} is left out: {}", problems.empty() ? "" : "; ",
+                              found.names.empty() ? "a model" : found.names.front(), found.problem);
+    }
+  }
+  if (sound.empty() && !problems.empty())
+    return fail(Code::kCorrupt, "{}", printable(problems, 1000));
+  return sound;
+}
+
 }  // namespace
 
 rt::Task<Status> Transfers::settle(rt::Op& op, const model::Loaded& loaded,
@@ -152,16 +201,9 @@ rt::Task<Result<std::vector<std::string>>> Transfers::name_imported(
     rt::Op& op, oci::Descriptor manifest, std::vector<std::string> names) {
   CO_TRY(const model::Loaded loaded,
          co_await model::load_model(op, shared_.loop, *shared_.store, manifest));
-  std::vector<oci::Reference> tags;
-  std::vector<std::string> shown;
-  for (const std::string& name : names) {
-    auto reference = oci::parse_reference(name, shared_.defaults);
-    if (!reference || reference->digest)
-      continue;  // a name from outside that is none is not worth failing for
-    shown.push_back(reference->string());
-    tags.push_back(std::move(*reference));
-  }
+  std::vector<oci::Reference> tags = usable(names, shared_.defaults);
   if (!tags.empty()) {
+    std::vector<std::string> shown = texts_of(tags);
     CO_TRY_OK(co_await settle(op, loaded, std::move(tags)));
     co_return shown;
   }
@@ -195,16 +237,37 @@ rt::Task<Result<std::vector<std::string>>> Transfers::import_folder(rt::Op& op, 
                                                                     control::Events& events) {
   CO_TRY(const auto lease, co_await shared_.store->lease(op, store::Lease::Kind::kTransfer, {}));
   CO_TRY(const fs::Dir folder, fs::open_user_dir(path));
+  std::string problems;
   CO_TRY(const auto models,
-         co_await rt::blocking(shared_.loop, [&] { return model::read_model_folder(folder); }));
+         co_await rt::blocking(shared_.loop, [&] { return sound_models(folder, problems); }));
   const auto fetcher = model::folder_fetcher(shared_.loop, folder);
   EventBridge bridge(events);
+  if (!problems.empty()) bridge.warning(problems);
   std::vector<std::string> all;
   for (const model::FolderModel& found : models) {
     CO_TRY_OK(co_await content::copy_graph(op, shared_.loop, *fetcher, *shared_.store,
                                            found.manifest, bridge, {}));
     CO_TRY(const auto names, co_await name_imported(op, found.manifest, found.names));
     all.insert(all.end(), names.begin(), names.end());
+  }
+  co_return all;
+}
+
+rt::Task<Result<std::vector<Outgoing>>> Transfers::open_folder(rt::Op& op, std::string path,
+                                                               control::Events& events) {
+  CO_TRY(const fs::Dir folder, fs::open_user_dir(path));
+  std::string problems;
+  CO_TRY(const auto models,
+         co_await rt::blocking(shared_.loop, [&] { return sound_models(folder, problems); }));
+  if (!problems.empty()) EventBridge(events).warning(problems);
+  std::vector<Outgoing> all;
+  for (const model::FolderModel& found : models) {
+    CO_TRY(fs::Dir own, fs::open_user_dir(path));
+    auto source = std::make_unique<FolderSource>(shared_.loop, std::move(own));
+    CO_TRY(Outgoing model,
+           co_await outgoing(op, shared_.loop, std::move(source), found.manifest, events));
+    model.names = texts_of(usable(found.names, shared_.defaults));
+    all.push_back(std::move(model));
   }
   co_return all;
 }

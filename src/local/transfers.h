@@ -3,6 +3,7 @@
 
 #include "control/control.h"
 #include "local/events.h"
+#include "local/outgoing.h"
 #include "local/shared.h"
 #include "model/package.h"
 
@@ -30,7 +31,16 @@ class Transfers : public control::Transfers {
   rt::Task<Result<std::vector<std::string>>> import_folder(rt::Op& op, std::string path,
                                                            control::Events& events);
 
+  // For a server elsewhere: the package and the models of a folder as tars, nothing taken in here.
+  // They read from the files, and from this store what --from names.
+  rt::Task<Result<OutgoingPackage>> pack(rt::Op& op, control::PackageRequest request,
+                                         control::Events& events);
+  rt::Task<Result<std::vector<Outgoing>>> open_folder(rt::Op& op, std::string path,
+                                                      control::Events& events);
+
  private:
+  rt::Task<Result<model::Plan>> plan(rt::Op& op, control::PackageRequest request,
+                                     control::Events& events);
   // Records a model that came in: its summary, its tag, the index.json view.
   rt::Task<Status> settle(rt::Op& op, const model::Loaded& loaded,
                           std::vector<oci::Reference> tags);

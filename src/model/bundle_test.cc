@@ -263,10 +263,18 @@ TEST(Summary, ComesBackAsItWas) {
 }
 
 TEST(Summary, RefusesWhatIsNone) {
-  for (const char* text :
-       {"", "{}", "[]", R"({"v":2})", R"({"v":1,"kind":9,"size":1,"config":"sha256:x"})"}) {
+  Summary summary;
+  summary.architecture = "a:1:b\n";
+  const std::string good = to_text(summary);
+  EXPECT_EQ(summary_from_text(good).value(), summary);
+  for (const std::string& text :
+       {std::string(), std::string("{}"), std::string(R"({"v":1,"kind":0})"), std::string("1:2"),
+        std::string("1:9") + good.substr(3), std::string("1:21:9") + good.substr(6),
+        good + "0:", std::string("99999999999999999999:x"), std::string("4:2"), std::string(":")}) {
     EXPECT_EQ(summary_from_text(text).error().code(), Code::kCorrupt) << text;
   }
+  for (std::size_t size = 0; size < good.size(); ++size)
+    EXPECT_FALSE(summary_from_text(good.substr(0, size))) << size;
 }
 
 }  // namespace

@@ -109,7 +109,7 @@ TEST(Codec, ReadsModelPackInEveryPacking) {
   ASSERT_TRUE(model) << model.error().message();
   EXPECT_EQ(model->kind, Kind::kModelPack);
   EXPECT_EQ(model->format, "gguf");
-  EXPECT_EQ(model->parameters, "8b");
+  EXPECT_EQ(model->parameters, "8B") << "as everywhere else";
   EXPECT_EQ(model->quantization, "bf16");
   EXPECT_EQ(model->context_size, 1024U);
   EXPECT_EQ(model->context_length, 40960U);

@@ -15,6 +15,13 @@ std::optional<std::uint64_t> number_annotation(const oci::Manifest& manifest,
   return number && *number > 0 && *number <= INT32_MAX ? number : std::nullopt;
 }
 
+// "127.68k" as it stands in a ModelPack is "127.68K" everywhere else.
+std::string usual_count(std::string count) {
+  if (!count.empty() && std::string_view("kmbt").contains(count.back()))
+    count.back() = static_cast<char>(count.back() - 'a' + 'A');
+  return count;
+}
+
 }  // namespace
 
 Status read_modelpack_config(const oci::Manifest& manifest, const json::View& config,
@@ -28,7 +35,8 @@ Status read_modelpack_config(const oci::Manifest& manifest, const json::View& co
     TRY_OK(check_object(*facts));
     TRY(model.format, facts->string_or("format", ""));
     TRY(model.architecture, facts->string_or("architecture", ""));
-    TRY(model.parameters, facts->string_or("paramSize", ""));
+    TRY(std::string parameters, facts->string_or("paramSize", ""));
+    model.parameters = usual_count(std::move(parameters));
     TRY(model.quantization, facts->string_or("quantization", ""));
     if (model.quantization.empty()) {
       TRY(model.quantization, facts->string_or("precision", ""));

@@ -234,6 +234,13 @@ Status finish_files(Plan& plan) {
   return {};
 }
 
+// The files that the user named are input: one that is damaged or of another kind is malformed
+// input.
+Status as_input(Status read) {
+  if (read || read.error().code() != Code::kCorrupt) return read;
+  return fail(Code::kInvalid, "{}", read.error().message());
+}
+
 }  // namespace
 
 std::optional<PackageFormat> package_format_from_string(std::string_view name) {
@@ -259,9 +266,9 @@ Result<Plan> plan_package(const PackageRequest& request) {
   if (request.from) {
     TRY_OK(plan_existing(request, plan));
   } else {
-    TRY_OK(plan_new(request, plan));
+    TRY_OK(as_input(plan_new(request, plan)));
   }
-  TRY_OK(add_extras(request, plan));
+  TRY_OK(as_input(add_extras(request, plan)));
   TRY_OK(finish_files(plan));
   if (request.context_size) plan.facts.context_size = request.context_size;
   if (request.created) plan.created = *request.created;

@@ -110,8 +110,10 @@ Status inspect_gguf_model(const std::string& path, Plan& plan) {
   std::uint64_t parameters = 0;
   std::uint64_t bytes = 0;
   for (std::size_t i = 0; i < paths.size(); ++i) {
-    TRY(Inspected shard, in_context(inspect(paths[i]), fmt::format("cannot package part {} of {}",
-                                                                   i + 1, paths.size())));
+    const std::string doing =
+        paths.size() == 1 ? "cannot package"
+                          : fmt::format("cannot package part {} of {}", i + 1, paths.size());
+    TRY(Inspected shard, in_context(inspect(paths[i]), doing));
     TRY_OK(check_is_base_model(paths[i], shard.facts));
     TRY_OK(check_shard(paths[i], shard.facts, i, paths.size()));
     TRY(PlannedFile file, planned(paths[i], Role::kWeights, shard.gguf.file_size));

@@ -254,7 +254,10 @@ TEST(Package, RefusesWhatIsNoModel) {
   PackageRequest request;
   EXPECT_NE(message(make_package(request)).find("one of --gguf"), std::string::npos);
   request.gguf = folder.write("text.gguf", "hello, world");
-  EXPECT_NE(message(make_package(request)).find("not a GGUF file"), std::string::npos);
+  const auto text = make_package(request);
+  EXPECT_NE(message(text).find("not a GGUF file"), std::string::npos);
+  EXPECT_EQ(message(text).find("part 1"), std::string::npos) << message(text);
+  EXPECT_EQ(text.error().code(), Code::kInvalid) << "the user's file, not damage of ours";
   request.gguf = folder.write("lora.gguf", testing::tiny_lora());
   EXPECT_NE(message(make_package(request)).find("--lora"), std::string::npos);
   request.gguf = folder.write("clip.gguf", testing::tiny_mmproj());
@@ -271,6 +274,9 @@ TEST(Package, RefusesExtrasOfTheWrongKind) {
   PackageRequest request = good;
   request.mmproj = good.gguf;
   EXPECT_NE(message(make_package(request)).find("not a multimodal projector"), std::string::npos);
+  request = good;
+  request.mmproj = good.licenses[0];
+  EXPECT_EQ(make_package(request).error().code(), Code::kInvalid);
   request = good;
   request.loras = {good.gguf};
   EXPECT_NE(message(make_package(request)).find("not a LoRA adapter"), std::string::npos);

@@ -1,6 +1,6 @@
-// The few facts of a model that listings show, as compact JSON for the store's cache: no gguf map,
-// no file list. Pure. Failure: kCorrupt for text that Berth did not write (the caller then reads
-// the model again).
+// The few facts of a model that listings show, as text for the store's cache: no gguf map, no file
+// list. Pure; quick, because a listing reads one for every model. Failure: kCorrupt for text that
+// this Berth did not write (the caller then reads the model again).
 #pragma once
 
 #include <chrono>
@@ -21,6 +21,7 @@ struct Summary {
   std::string parameters;
   std::string quantization;
   std::uint64_t size = 0;
+  std::string config_size;  // "98.36MB": the size as the model's config says it
   std::optional<std::uint64_t> context_size;
   std::optional<std::uint64_t> context_length;
   std::optional<std::chrono::sys_seconds> created;

@@ -1,5 +1,5 @@
 // Unpacks a layer that is a tar (plain, gzip or zstd) into a folder, with bounds. Internal to
-// model; the only includer of libarchive.
+// model. (An engine image's layers have other rules: engine/image_layers.h.)
 //
 // Blocking (pool). Only regular files and folders, safe names, each once; everything else is
 // refused and leaves the folder half filled: the caller throws it away. Failure: kCorrupt,

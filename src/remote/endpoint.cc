@@ -46,7 +46,8 @@ Endpoint::Endpoint(rt::Loop& loop, Settings settings, const RegistryOptions& opt
                    .credentials = options.credentials,
                    .token_hosts = token_hosts_of(settings_.registry, options),
                    .retry = options.retry}),
-      quirks_(quirks_of(settings_.base.host)) {}
+      quirks_(quirks_of(settings_.base.host)),
+      lanes_(std::make_shared<content::Lanes>(options.connections)) {}
 
 http::Url Endpoint::url(std::string_view path, std::string query) const {
   http::Url url = settings_.base;
@@ -95,7 +96,9 @@ Task<Result<Answer>> Endpoint::send_following(rt::Op& op, const Call& call, Secr
   http::Url url = call.url;
   std::string method = call.method;
   for (int hops = 0;; ++hops) {
+    url = wire_.target(std::move(url));
     CO_TRY(http::Response response, co_await send_once(op, call, url, method, authorization));
+    url = wire_.target(std::move(url));  // which may only now be known to speak TLS
     const auto location = response.headers.get("Location");
     if (!is_redirect(response.status) || !location) {
       const bool authorized = !authorization.empty() && wire_.is_registry(url);

@@ -3,9 +3,11 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 
+#include "content/lanes.h"
 #include "remote/authorizer.h"
 #include "remote/quirks.h"
 #include "remote/wire.h"
@@ -65,6 +67,8 @@ class Endpoint {
   const std::string& registry() const { return settings_.registry; }
   const Wire& wire() const { return wire_; }
   Quirks& quirks() { return quirks_; }
+  // The connections to this host that move blobs.
+  const std::shared_ptr<content::Lanes>& lanes() const { return lanes_; }
 
   // base + "/v2/" + path; `path` is already encoded where it needs to be.
   http::Url url(std::string_view path, std::string query = "") const;
@@ -87,6 +91,7 @@ class Endpoint {
   Wire wire_;
   Authorizer authorizer_;
   Quirks quirks_;
+  std::shared_ptr<content::Lanes> lanes_;
 };
 
 }  // namespace berth::remote

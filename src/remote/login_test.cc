@@ -33,6 +33,48 @@ TEST_F(LoginTest, BasicWhenAsked) {
   EXPECT_EQ(network_.requests.size(), 3u) << "and remembered";
 }
 
+// What a server that speaks TLS answers to plain text.
+struct WantsTls : http::Service {
+  rt::Task<Result<http::Response>> handle(rt::Op&, http::Request) override {
+    if (!broken.empty()) co_return fail(Code::kUnavailable, "{}", broken);
+    co_return http::reply(400, "text/plain", "Client sent an HTTP request to an HTTPS server.\n");
+  }
+  std::string broken;
+};
+
+TEST_F(LoginTest, ALoopbackRegistryThatSpeaksTlsIsSpokenToWithTls) {
+  WantsTls plain;
+  registry_.realm = "https://localhost:5000/token";
+  network_.host("http://localhost:5000", plain, http::AddressKind::kLoopback);
+  network_.host("https://localhost:5000", registry_, http::AddressKind::kLoopback);
+  log_in();
+  for (const char* broken : {"", "no HTTP answer"}) {
+    for (const auto auth : {FakeRegistry::Auth::kBasic, FakeRegistry::Auth::kBearer}) {
+      plain.broken = broken;
+      registry_.auth = auth;
+      network_.requests.clear();
+      repo_.reset();
+      EXPECT_EQ(fetch(blob_).value(), "abc");
+      EXPECT_EQ(put("more").has_value(), true);
+      ASSERT_GT(network_.requests.size(), 2u);
+      for (std::size_t i = 0; i < network_.requests.size(); ++i) {
+        const auto& seen = network_.requests[i];
+        EXPECT_EQ(seen.url.scheme, i == 0 ? "http" : "https") << i;
+        if (i < 2) EXPECT_EQ(seen.authorization(), "") << i;
+      }
+    }
+  }
+}
+
+TEST_F(LoginTest, APlainRegistryStaysOne) {
+  registry_.script.push_back({.method = "GET", .path_prefix = "/v2/", .status = 400});
+  EXPECT_EQ(login_error().code(), Code::kInvalid) << "an honest 400";
+  registry_.auth = FakeRegistry::Auth::kBasic;
+  log_in();
+  EXPECT_EQ(fetch(blob_).value(), "abc");
+  for (const auto& seen : network_.requests) EXPECT_EQ(seen.url.scheme, "http");
+}
+
 TEST_F(LoginTest, TokenWithAPassword) {
   log_in();
   EXPECT_EQ(fetch(blob_).value(), "abc");

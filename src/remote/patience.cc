@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <random>
 
+#include "http/client.h"
 #include "remote/field.h"
 #include "rt/async.h"
 
@@ -36,6 +37,8 @@ std::optional<milliseconds> Patience::after(const http::Response& response) {
 }
 
 std::optional<milliseconds> Patience::after(const Error& error) {
+  // Another try finds the same certificate.
+  if (http::is_untrusted(error)) return std::nullopt;
   const Code code = error.code();
   if (code != Code::kUnavailable && code != Code::kTimeout && code != Code::kRateLimited)
     return std::nullopt;

@@ -55,6 +55,7 @@ struct RegistryOptions {
   std::vector<std::string> token_hosts;
   RetrySettings retry;
   std::uint64_t chunk_bytes = 16 * 1024 * 1024;  // of a chunked upload
+  std::size_t connections = 16;                  // to one host, for downloads, at most
 };
 
 class RegistryCore;  // shared by a Registry and its Repositories

@@ -86,6 +86,7 @@ Task<Result<content::Source>> Repository::State::fetch_blob(rt::Op& op, oci::Des
   }
   CO_TRY(const content::ByteRange got, body_range(read.answer.response, blob.size, range, doing));
   source.offset = got.offset;
+  source.lanes = read.endpoint->lanes();
   source.reader = exactly(reader_of(std::move(read.answer.response.body)), *got.length,
                           shown(full_name(), blob.digest.string()));
   co_return source;

@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include "http/client.h"
+
 namespace berth::remote {
 namespace {
 
@@ -21,6 +23,13 @@ constexpr std::size_t kNearestForStrangers = 2;
 // ones are such.
 bool can_repeat(const http::Request& request) {
   return std::holds_alternative<std::string>(request.body.content);
+}
+
+// How TLS servers answer plain text: most with 400 and a word about HTTPS (none to a HEAD), others
+// with an alert or nothing at all.
+bool may_speak_tls(const http::Request& request, const Result<http::Response>& response) {
+  if (request.url.scheme != "http" || request.headers.get("Authorization")) return false;
+  return response ? response->status == 400 : response.error().code() == Code::kUnavailable;
 }
 
 http::Request copy_of(const http::Request& request) {
@@ -43,16 +52,51 @@ Task<Result<http::Response>> Wire::send_named(rt::Op& op, http::Request request)
   co_return co_await send_(op, std::move(request), http::AddressPolicy::anywhere());
 }
 
-Task<Result<http::Response>> Wire::send_to_registry(rt::Op& op, http::Request request) {
-  while (!reached_ && reach_ + 1 < kLadder.size() && can_repeat(request)) {
-    auto response = co_await send_(op, copy_of(request), kLadder[reach_]);
-    if (response) reached_ = true;
-    if (response || response.error().code() != Code::kDenied) co_return response;
-    ++reach_;
+http::Url Wire::target(http::Url url) const {
+  if (base_.scheme == "https" && url.scheme == "http" && url.host == base_.host &&
+      url.port == base_.port) {
+    url.scheme = "https";
   }
+  return url;
+}
+
+Task<Result<http::Response>> Wire::send_to_registry(rt::Op& op, http::Request request) {
+  request.url = target(std::move(request.url));
+  if (!reached_ && can_repeat(request)) co_return co_await find_registry(op, std::move(request));
   auto response = co_await send_(op, std::move(request), kLadder[reach_]);
   if (response) reached_ = true;
   co_return response;
+}
+
+// Up the ladder until it answers; then it is known where it is and whether it speaks TLS.
+Task<Result<http::Response>> Wire::find_registry(rt::Op& op, http::Request request) {
+  while (true) {
+    auto response = co_await send_(op, copy_of(request), kLadder[reach_]);
+    const bool denied = !response && response.error().code() == Code::kDenied;
+    if (denied && reach_ + 1 < kLadder.size()) {
+      ++reach_;
+      continue;
+    }
+    if (is_registry(request.url) && may_speak_tls(request, response))
+      co_return co_await try_tls(op, std::move(request), std::move(response));
+    if (response) reached_ = true;
+    co_return response;
+  }
+}
+
+Task<Result<http::Response>> Wire::try_tls(rt::Op& op, http::Request request,
+                                           Result<http::Response> plain) {
+  request.url.scheme = "https";
+  auto secure = co_await send_(op, std::move(request), kLadder[reach_]);
+  if (secure) {
+    base_.scheme = "https";
+    reached_ = true;
+    co_return secure;
+  }
+  CO_TRY_OK(op.check());
+  if (http::is_untrusted(secure.error())) co_return secure;
+  if (plain) reached_ = true;
+  co_return plain;
 }
 
 Result<http::Url> Wire::follow(const http::Url& from, std::string_view location) const {

@@ -4,7 +4,11 @@
 // The user named the registry, so it may be anywhere; where it turns out to be at its first answer
 // is kept. Places that it names (redirects, upload locations, token servers) may be as near as the
 // registry is and no nearer: a public registry cannot send us into the local network, a registry in
-// it cannot send us to this machine. Loop thread.
+// it cannot send us to this machine.
+//
+// Where TLS is not asked for (loopback, *.local) and the first answer is one that a TLS server
+// gives to plain text, TLS is taken from then on, at the same host and port; never the other way
+// round. No credential has been sent by then. Loop thread.
 #pragma once
 
 #include <string>
@@ -22,6 +26,8 @@ class Wire {
 
   const http::Url& base() const { return base_; }
   bool is_registry(const http::Url& url) const { return url.same_origin(base_); }
+  // Where a request to `url` goes: with TLS once the registry turned out to speak it.
+  http::Url target(http::Url url) const;
 
   // Sends once. kDenied when the place may not be reached.
   rt::Task<Result<http::Response>> send(rt::Op& op, http::Request request);
@@ -34,6 +40,9 @@ class Wire {
 
  private:
   rt::Task<Result<http::Response>> send_to_registry(rt::Op& op, http::Request request);
+  rt::Task<Result<http::Response>> find_registry(rt::Op& op, http::Request request);
+  rt::Task<Result<http::Response>> try_tls(rt::Op& op, http::Request request,
+                                           Result<http::Response> plain);
 
   Send send_;
   http::Url base_;

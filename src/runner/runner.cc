@@ -154,7 +154,7 @@ struct Runner::Core : schedule::Effects, std::enable_shared_from_this<Core> {
     if (!loaded) {
       slot->failure = loaded.error();
       slot->ended.notify_all();
-      core->logs.add(slot->spec.display_name, "cannot load: " + loaded.error().message());
+      core->logs.add_engine(slot->spec.display_name, "cannot load: " + loaded.error().message());
       core->forget(key, slot);
       core->tell([&](schedule::Scheduler& s) { s.load_failed(now(), key, loaded.error()); });
       co_return Status();
@@ -211,7 +211,7 @@ struct Runner::Core : schedule::Effects, std::enable_shared_from_this<Core> {
   rt::Scope scope;
   rt::Event changed;
   boost::asio::steady_timer clock;
-  EngineLog logs;
+  LogBuffer logs;
   std::map<Key, std::shared_ptr<Slot>> slots;
   std::map<Waiter, std::shared_ptr<Pending>> waiting;
   Waiter next = 1;
@@ -244,7 +244,7 @@ Runner::Runner(rt::Loop& loop, engine::Engine& engine, Settings settings)
     : core_(std::make_shared<Core>(loop, engine, std::move(settings))) {}
 Runner::~Runner() { BERTH_ASSERT(core_->scope.running() == 0); }
 
-EngineLog& Runner::logs() { return core_->logs; }
+LogBuffer& Runner::logs() { return core_->logs; }
 
 rt::Task<Result<Ticket>> Runner::acquire(rt::Op& op, LoadSpec spec) {
   const auto core = core_;

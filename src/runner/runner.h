@@ -117,7 +117,7 @@ class Runner {
   // Refuses new work, lets what is in flight end until `op` ends, then stops every engine.
   rt::Task<Status> shutdown(rt::Op& op);
 
-  EngineLog& logs();
+  LogBuffer& logs();
 
  private:
   friend class Ticket;

@@ -167,7 +167,7 @@ TEST_F(RunnerTest, AnEngineThatDiesWhileLoadingIsReportedWithItsLastLine) {
   fake.open = false;
   const Status status = loop.run(refused(op, start(), spec("a")));
   EXPECT_EQ(status.error().message(), "the fake engine ended: it hurts");
-  EXPECT_EQ(runner->logs().lines().at(1), "[a] it hurts");
+  EXPECT_EQ(runner->logs().lines(LogBuffer::Which::kAll).at(1), "[a] it hurts");
 }
 
 TEST_F(RunnerTest, ALoadTakesNoLongerThanItMay) {
@@ -309,18 +309,41 @@ TEST_F(RunnerTest, ATicketSpeaksToItsEngine) {
 // ---- logs and memory
 // -----------------------------------------------------------------------------
 
-TEST(EngineLog, IsBoundedPrintableAndFollowed) {
-  EngineLog log;
+TEST(LogBuffer, IsBoundedPrintableAndFollowed) {
+  LogBuffer log;
   std::vector<std::string> seen;
-  auto following = log.follow([&](const std::string& line) { seen.push_back(line); });
-  log.add("m", "a\x1b[2J");
+  bool ended = false;
+  auto following = log.follow({.on_line = [&](const std::string& line) { seen.push_back(line); },
+                               .on_end = [&] { ended = true; }});
+  log.add_engine("m", "a\x1b[2J");
   EXPECT_EQ(seen, std::vector<std::string>{"[m] a\\x1b[2J"});
   following.reset();
-  for (std::size_t i = 0; i < 3 * EngineLog::kMaxLines; ++i)
-    log.add("m", fmt::format("line {}", i));
+  for (std::size_t i = 0; i < 3 * LogBuffer::kMaxLines; ++i)
+    log.add_engine("m", fmt::format("line {}", i));
   EXPECT_EQ(seen.size(), 1u);
-  EXPECT_EQ(log.lines().size(), EngineLog::kMaxLines);
-  EXPECT_TRUE(log.lines().back().ends_with("line 5999"));
+  const auto lines = log.lines(LogBuffer::Which::kAll);
+  EXPECT_EQ(lines.size(), LogBuffer::kMaxLines);
+  EXPECT_TRUE(lines.back().ends_with("line 5999"));
+  log.end();
+  EXPECT_FALSE(ended) << "who left is told nothing";
+}
+
+TEST(LogBuffer, TheServersLinesAlone) {
+  LogBuffer log;
+  std::vector<std::string> seen;
+  bool ended = false;
+  const auto following =
+      log.follow({.which = LogBuffer::Which::kServer,
+                  .on_line = [&](const std::string& line) { seen.push_back(line); },
+                  .on_end = [&] { ended = true; }});
+  log.add_engine("m", "loading");
+  log.add_server("listening");
+  const std::vector<std::string> server{"[berth] listening"};
+  EXPECT_EQ(seen, server);
+  EXPECT_EQ(log.lines(LogBuffer::Which::kServer), server);
+  EXPECT_EQ(log.lines(LogBuffer::Which::kAll).size(), 2u);
+  log.end();
+  EXPECT_TRUE(ended);
 }
 
 TEST(Memory, MeminfoIsReadStrictly) {

@@ -55,7 +55,7 @@ rt::Task<Error> Slot::explain(rt::Op& caller, Error failed) {
 }
 
 rt::Task<Status> Slot::load(rt::Loop& loop, engine::Engine& engine, const Settings& settings,
-                            std::uint64_t capacity, EngineLog& log) {
+                            std::uint64_t capacity, LogBuffer& log) {
   const auto begin = std::chrono::steady_clock::now();
   rt::Op bounded(op, begin + settings.load_time);
   engine::LaunchRequest request{.files = spec.files,
@@ -66,7 +66,9 @@ rt::Task<Status> Slot::load(rt::Loop& loop, engine::Engine& engine, const Settin
                                 .memory_limit = std::max(capacity, spec.memory)};
   CO_TRY(engine::Launch planned, co_await engine.plan(bounded, std::move(request)));
   launch.emplace(std::move(planned));
-  const auto on_line = [this, &log](std::string_view line) { log.add(spec.display_name, line); };
+  const auto on_line = [this, &log](std::string_view line) {
+    log.add_engine(spec.display_name, line);
+  };
   CO_TRY(process::Child started, process::Child::start(loop, launch->command, on_line));
   child.emplace(std::move(started));
   client = std::make_unique<http::DirectClient>(loop, http::UnixEndpoint{launch->socket});

@@ -21,7 +21,7 @@ class Slot : public http::Service, public std::enable_shared_from_this<Slot> {
 
   // Plans, starts, waits until it answers. The failure is already the engine's own explanation.
   rt::Task<Status> load(rt::Loop& loop, engine::Engine& engine, const Settings& settings,
-                        std::uint64_t capacity, EngineLog& log);
+                        std::uint64_t capacity, LogBuffer& log);
   // Until it has ended, for whatever reason; fills `failure`.
   rt::Task<Status> run_out(engine::Engine& engine);
   rt::Task<Status> stop();

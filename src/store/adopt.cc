@@ -14,8 +14,8 @@ std::string base_name(const std::string& path) { return path.substr(path.rfind('
 
 class Adopting {
  public:
-  Adopting(Desk& desk, std::string path, Adoption mode)
-      : desk_(desk), path_(std::move(path)), mode_(mode) {}
+  Adopting(Desk& desk, Settler& settler, std::string path, Adoption mode)
+      : desk_(desk), settler_(settler), path_(std::move(path)), mode_(mode) {}
 
   Task<Result<Adopted>> run(rt::Op& op, content::Progress& progress) {
     CO_TRY(const auto session, co_await desk_.session(op));
@@ -38,7 +38,7 @@ class Adopting {
     CO_TRY_OK(co_await rt::blocking(desk_.loop(), [this] { return check_still(); }));
     Arrival arrival{.blob = {.digest = digest, .size = before_.size}, .file = data_name()};
     if (way_ == Adopted::Way::kLinked) arrival.link = linked_file(path_, before_);
-    CO_TRY(const bool taken, co_await settle(op, desk_, file_, std::move(arrival)));
+    CO_TRY(const bool taken, co_await settler_.settle(op, file_, std::move(arrival)));
     co_return Adopted{
         .digest = digest, .size = before_.size, .way = taken ? way_ : Adopted::Way::kAlreadyHere};
   }
@@ -127,6 +127,7 @@ class Adopting {
   }
 
   Desk& desk_;
+  Settler& settler_;
   std::string path_;
   Adoption mode_;
   std::string folder_;
@@ -158,9 +159,9 @@ std::unexpected<Error> link_changed(const oci::Digest& digest, const LinkedFile&
 
 }  // namespace
 
-Task<Result<Adopted>> adopt_file(rt::Op& op, Desk& desk, std::string path, Adoption mode,
-                                 content::Progress& progress) {
-  Adopting adopting(desk, std::move(path), mode);
+Task<Result<Adopted>> adopt_file(rt::Op& op, Desk& desk, Settler& settler, std::string path,
+                                 Adoption mode, content::Progress& progress) {
+  Adopting adopting(desk, settler, std::move(path), mode);
   co_return co_await adopting.run(op, progress);
 }
 

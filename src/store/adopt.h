@@ -9,11 +9,12 @@
 #include "content/content.h"
 #include "store/desk.h"
 #include "store/records.h"
+#include "store/settler.h"
 
 namespace berth::store {
 
-Task<Result<Adopted>> adopt_file(rt::Op& op, Desk& desk, std::string path, Adoption mode,
-                                 content::Progress& progress);
+Task<Result<Adopted>> adopt_file(rt::Op& op, Desk& desk, Settler& settler, std::string path,
+                                 Adoption mode, content::Progress& progress);
 
 // kCorrupt when the blob is a link to a file whose content is no longer the blob's.
 Task<Status> check_link(rt::Op& op, Desk& desk, oci::Digest digest);

@@ -1,3 +1,4 @@
+#include "fs/file.h"
 #include "store/store_fixture.h"
 
 namespace berth::store {
@@ -43,6 +44,23 @@ TEST_F(CollectorTest, PruneTakesWhatNoModelNeeds) {
   EXPECT_EQ(freed.bytes, would.bytes);
   EXPECT_FALSE(exists(digest_of("loose")));
   EXPECT_TRUE(exists(digest_of("a")));
+}
+
+TEST_F(CollectorTest, PruneTakesLocksOfSessionsThatNeverWere) {
+  const std::string fresh = root() + "/locks/session-00000000000000aa";
+  const std::string old = root() + "/locks/session-00000000000000bb";
+  const std::string held = root() + "/locks/session-00000000000000cc";
+  const auto hours_ago = std::filesystem::file_time_type::clock::now() - std::chrono::hours(2);
+  for (const std::string& path : {fresh, old, held}) std::ofstream(path).put('x');
+  for (const std::string& path : {old, held}) std::filesystem::last_write_time(path, hours_ago);
+  const auto dir = fs::Dir::open(root()).value();
+  const auto lock =
+      fs::Lock::try_acquire(dir, "locks/session-00000000000000cc", fs::Lock::Mode::kExclusive);
+  ASSERT_TRUE(lock && *lock);
+  ASSERT_TRUE(run(store_->prune(op_, {})));
+  EXPECT_TRUE(std::filesystem::exists(fresh));
+  EXPECT_FALSE(std::filesystem::exists(old));
+  EXPECT_TRUE(std::filesystem::exists(held));
 }
 
 TEST_F(CollectorTest, PruneTakesUntaggedModelsWhenAsked) {

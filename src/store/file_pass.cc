@@ -33,16 +33,6 @@ Status for_each_buffer(const fs::File& file, std::uint64_t begin, std::uint64_t 
   return {};
 }
 
-// Blocking.
-Status hash_range(const fs::File& file, std::uint64_t begin, std::uint64_t end,
-                  crypto::Hasher& hasher) {
-  (void)::posix_fadvise(file.fd(), static_cast<off_t>(end), kAhead, POSIX_FADV_WILLNEED);
-  return for_each_buffer(file, begin, end, [&](std::uint64_t, Bytes bytes) -> Status {
-    hasher.update(bytes);
-    return {};
-  });
-}
-
 Status copy_range(const fs::File& from, fs::File& to, std::uint64_t begin, std::uint64_t end) {
   (void)::posix_fadvise(from.fd(), static_cast<off_t>(end), kAhead, POSIX_FADV_WILLNEED);
   TRY_OK(for_each_buffer(from, begin, end,
@@ -109,6 +99,15 @@ class Copying {
 };
 
 }  // namespace
+
+Status hash_range(const fs::File& file, std::uint64_t begin, std::uint64_t end,
+                  crypto::Hasher& hasher) {
+  (void)::posix_fadvise(file.fd(), static_cast<off_t>(end), kAhead, POSIX_FADV_WILLNEED);
+  return for_each_buffer(file, begin, end, [&](std::uint64_t, Bytes bytes) -> Status {
+    hasher.update(bytes);
+    return {};
+  });
+}
 
 Task<Status> hash_file(rt::Op& op, rt::Loop& loop, const fs::File& file, std::uint64_t size,
                        crypto::Hasher& hasher, OnBytes on_bytes) {

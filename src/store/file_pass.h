@@ -18,6 +18,10 @@ namespace berth::store {
 
 using OnBytes = std::function<void(std::uint64_t)>;  // called on the loop with the place reached
 
+// Blocking: hashes the bytes [begin, end) of the file.
+Status hash_range(const fs::File& file, std::uint64_t begin, std::uint64_t end,
+                  crypto::Hasher& hasher);
+
 Task<Status> hash_file(rt::Op& op, rt::Loop& loop, const fs::File& file, std::uint64_t size,
                        crypto::Hasher& hasher, OnBytes on_bytes);
 

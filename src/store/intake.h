@@ -11,17 +11,15 @@
 #include "content/content.h"
 #include "store/blobs.h"
 #include "store/desk.h"
+#include "store/settler.h"
 
 namespace berth::store {
 
 // A blob from elsewhere.
-Task<Status> take_in(rt::Op& op, Desk& desk, oci::Descriptor blob, content::Fetcher& from,
-                     content::Progress& progress);
+Task<Status> take_in(rt::Op& op, Desk& desk, Settler& settler, oci::Descriptor blob,
+                     content::Fetcher& from, content::Progress& progress);
 // Bytes in hand: verified against the digest; a manifest is parsed, and its children must be here.
-Task<Status> take_bytes(rt::Op& op, Desk& desk, oci::Descriptor blob, std::string bytes);
-
-// Makes the finished file durable and read-only, and commits it. True when it was new. For the
-// adopted as well.
-Task<Result<bool>> settle(rt::Op& op, Desk& desk, fs::File& file, Arrival arrival);
+Task<Status> take_bytes(rt::Op& op, Desk& desk, Settler& settler, oci::Descriptor blob,
+                        std::string bytes);
 
 }  // namespace berth::store

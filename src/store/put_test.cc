@@ -2,6 +2,8 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "content/plan.h"
+#include "store/journal.h"
 #include "store/store_fixture.h"
 
 namespace berth::store {
@@ -15,10 +17,12 @@ class Peer : public content::Fetcher {
   std::string bytes;
   std::optional<std::uint64_t> breaks_at;  // kUnavailable there, once
   bool ranges = true;
+  std::optional<std::size_t> refuses_after;  // requests
   std::vector<std::uint64_t> offsets;
 
   Task<Result<content::Source>> fetch(rt::Op&, oci::Descriptor, content::ByteRange range) override {
     offsets.push_back(range.offset);
+    if (refuses_after && offsets.size() > *refuses_after) co_return fail(Code::kNotFound, "gone");
     if (ranges && range.offset > bytes.size()) co_return fail(Code::kBadRange, "outside");
     content::Source source;
     source.size = bytes.size();
@@ -138,11 +142,13 @@ TEST_F(PutTest, GoesOnWhereItBrokeOff) {
   peer.bytes = pattern(6'000'000);
   peer.breaks_at = 5'000'000;
   const auto blob = describe(peer.bytes);
-  EXPECT_EQ(run(store_->put(op_, blob, peer, quiet_)).error().code(), Code::kUnavailable);
+  peer.refuses_after = 1;
+  EXPECT_EQ(run(store_->put(op_, blob, peer, quiet_)).error().code(), Code::kNotFound);
   EXPECT_FALSE(exists(blob.digest));
   open();  // another process
+  peer.refuses_after.reset();
   ASSERT_TRUE(run(store_->put(op_, blob, peer, quiet_)));
-  EXPECT_EQ(peer.offsets, (std::vector<std::uint64_t>{0, 5'000'000}));
+  EXPECT_EQ(peer.offsets, (std::vector<std::uint64_t>{0, 5'000'000, 5'000'000}));
   EXPECT_EQ(read_file(blob_file(blob.digest)), peer.bytes);
 }
 
@@ -152,18 +158,29 @@ TEST_F(PutTest, StartsOverWhenTheServerKnowsNoRanges) {
   peer.breaks_at = 1'000'000;
   peer.ranges = false;
   const auto blob = describe(peer.bytes);
-  EXPECT_FALSE(run(store_->put(op_, blob, peer, quiet_)));
   ASSERT_TRUE(run(store_->put(op_, blob, peer, quiet_)));
+  EXPECT_EQ(peer.offsets.size(), 2U);
   EXPECT_EQ(read_file(blob_file(blob.digest)), peer.bytes);
+}
+
+// What an earlier process left, as its journal says.
+void leave_partial(const std::string& root, const oci::Descriptor& blob, std::string data) {
+  const std::string name = "ingest/sha256-" + std::string(blob.digest.hex());
+  const fs::Dir folder = fs::Dir::open(root).value();
+  ASSERT_TRUE(folder.make_subdir(name));
+  const auto size = data.size();
+  std::ofstream(root + "/" + name + "/data") << data;
+  auto journal =
+      Journal::open(folder, name + "/journal", blob, content::Plan::unit_bytes_for(blob.size))
+          .value();
+  ASSERT_TRUE(journal.received(0, size));
 }
 
 TEST_F(PutTest, AWrongPrefixIsGivenUp) {
   Peer peer;
   peer.bytes = pattern(2'000'000);
   const auto blob = describe(peer.bytes);
-  const std::string folder = root() + "/ingest/sha256-" + std::string(blob.digest.hex());
-  std::filesystem::create_directories(folder);
-  std::ofstream(folder + "/data") << "something else";
+  leave_partial(root(), blob, "something else");
   ASSERT_TRUE(run(store_->put(op_, blob, peer, quiet_)));
   EXPECT_EQ(peer.offsets, (std::vector<std::uint64_t>{14, 0}));
   EXPECT_EQ(read_file(blob_file(blob.digest)), peer.bytes);
@@ -173,10 +190,31 @@ TEST_F(PutTest, AWholeButWrongPartialIsGivenUp) {
   Peer peer;
   peer.bytes = pattern(1'000'000);
   const auto blob = describe(peer.bytes);
+  leave_partial(root(), blob, std::string(peer.bytes.size(), 'x'));
+  ASSERT_TRUE(run(store_->put(op_, blob, peer, quiet_)));
+  EXPECT_EQ(read_file(blob_file(blob.digest)), peer.bytes);
+}
+
+TEST_F(PutTest, AWholePartialIsNotFetched) {
+  Peer peer;
+  peer.bytes = pattern(1'000'000);
+  const auto blob = describe(peer.bytes);
+  leave_partial(root(), blob, peer.bytes);
+  ASSERT_TRUE(run(store_->put(op_, blob, peer, quiet_)));
+  EXPECT_TRUE(peer.offsets.empty());
+  EXPECT_EQ(read_file(blob_file(blob.digest)), peer.bytes);
+}
+
+TEST_F(PutTest, DataWithoutAJournalIsNotBelieved) {
+  Peer peer;
+  peer.bytes = pattern(1'000'000);
+  const auto blob = describe(peer.bytes);
   const std::string folder = root() + "/ingest/sha256-" + std::string(blob.digest.hex());
   std::filesystem::create_directories(folder);
-  std::ofstream(folder + "/data") << std::string(peer.bytes.size(), 'x');
+  std::ofstream(folder + "/data") << peer.bytes;
+  std::ofstream(folder + "/journal") << "torn";
   ASSERT_TRUE(run(store_->put(op_, blob, peer, quiet_)));
+  EXPECT_EQ(peer.offsets, (std::vector<std::uint64_t>{0}));
   EXPECT_EQ(read_file(blob_file(blob.digest)), peer.bytes);
 }
 
@@ -194,7 +232,7 @@ TEST_F(PutTest, CancellingKeepsWhatCame) {
   stop.op = &op;
   EXPECT_EQ(run(store_->put(op, blob, peer, stop)).error().code(), Code::kCancelled);
   ASSERT_TRUE(run(store_->put(op_, blob, peer, quiet_)));
-  EXPECT_EQ(peer.offsets.back(), 200'000U);
+  for (std::size_t i = 1; i < peer.offsets.size(); ++i) EXPECT_GE(peer.offsets[i], 200'000U);
 }
 
 TEST_F(PutTest, AFullDiskLeavesNothing) {

@@ -29,7 +29,7 @@ std::optional<oci::Digest> digest_or_none(const std::string& field) {
 }
 
 std::optional<oci::Reference> reference_from(const std::vector<std::string>& field) {
-  if (field[5] == "-" || !oci::is_repository(field[6])) return std::nullopt;
+  if (field[5].empty() || field[5] == "-" || !oci::is_repository(field[6])) return std::nullopt;
   if (field[7] != "-" && !oci::is_tag(field[7])) return std::nullopt;
   return oci::Reference{.registry = field[5],
                         .repository = field[6],

@@ -14,6 +14,10 @@ namespace {
 constexpr std::string_view kTransfer = "transfer";
 constexpr std::string_view kRun = "run";
 
+constexpr std::string_view kLockPrefix = "session-";
+// A younger lock without a row may be one whose process is about to insert it.
+constexpr auto kForgotten = std::chrono::hours(1);
+
 std::string lock_name(const std::string& session) { return "locks/session-" + session; }
 
 Result<std::vector<std::string>> session_ids(Rows rows) {
@@ -117,6 +121,31 @@ Result<bool> is_alive(const Layout& layout, const std::string& session) {
   return !lock;
 }
 
+namespace {
+
+// Locks whose process died before it had its row, or after it had taken it away.
+Status remove_forgotten_locks(Database& database, const Layout& layout) {
+  TRY(const fs::Dir locks, layout.root().subdir("locks"));
+  TRY(const auto names, locks.list());
+  for (const std::string& name : names) {
+    if (!name.starts_with(kLockPrefix)) continue;
+    const std::string id = name.substr(kLockPrefix.size());
+    TRY(const auto info, locks.find(name));
+    if (!info ||
+        std::chrono::nanoseconds(info->mtime_ns) > (now() - kForgotten).time_since_epoch()) {
+      continue;
+    }
+    TRY(Rows rows, database.query("SELECT 1 FROM sessions WHERE id = ?", id));
+    TRY(const bool has_row, rows.next());
+    if (has_row) continue;
+    TRY(const bool alive, is_alive(layout, id));
+    if (!alive) TRY_OK(locks.remove(name));
+  }
+  return {};
+}
+
+}  // namespace
+
 Status bury_dead_sessions(Database& database, const Layout& layout) {
   TRY(Rows rows, database.query("SELECT id FROM sessions"));
   TRY(const auto ids, session_ids(std::move(rows)));
@@ -126,7 +155,7 @@ Status bury_dead_sessions(Database& database, const Layout& layout) {
     TRY_OK(database.run("DELETE FROM sessions WHERE id = ?", id));
     TRY_OK(layout.root().remove(lock_name(id)));
   }
-  return {};
+  return remove_forgotten_locks(database, layout);
 }
 
 Result<bool> is_running(Database& database, const Layout& layout, const oci::Digest& digest) {

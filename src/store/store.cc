@@ -91,6 +91,7 @@ struct Store::Parts {
   Parts(rt::Loop& loop, std::shared_ptr<const Layout> layout, std::shared_ptr<Catalog> catalog,
         oci::ReferenceDefaults reference_defaults)
       : desk(loop, std::move(layout), std::move(catalog)),
+        settler(desk),
         defaults(std::move(reference_defaults)) {}
 
   // Looks for the blob and, while a transfer lease lives, protects it: in this order in one
@@ -121,7 +122,7 @@ struct Store::Parts {
 
   Task<Status> put_document(rt::Op& op, oci::Descriptor blob, content::Fetcher& from) {
     CO_TRY(std::string bytes, co_await content::read_small(op, from, blob, oci::kMaxManifestBytes));
-    co_return co_await take_bytes(op, desk, std::move(blob), std::move(bytes));
+    co_return co_await take_bytes(op, desk, settler, std::move(blob), std::move(bytes));
   }
 
   // Collects in one transaction what `choose` names, then empties the trash.
@@ -166,6 +167,7 @@ struct Store::Parts {
   }
 
   Desk desk;
+  Settler settler;
   oci::ReferenceDefaults defaults;
 };
 
@@ -210,7 +212,7 @@ Task<Status> Store::put(rt::Op& op, oci::Descriptor blob, content::Fetcher& from
   CO_TRY(here, co_await parts_->is_here(op, blob));
   if (here) co_return Status();
   if (is_document(blob)) co_return co_await parts_->put_document(op, std::move(blob), from);
-  co_return co_await take_in(op, parts_->desk, std::move(blob), from, progress);
+  co_return co_await take_in(op, parts_->desk, parts_->settler, std::move(blob), from, progress);
 }
 
 Task<Result<oci::Descriptor>> Store::put_bytes(rt::Op& op, std::string media_type,
@@ -221,7 +223,8 @@ Task<Result<oci::Descriptor>> Store::put_bytes(rt::Op& op, std::string media_typ
   if (here) co_return blob;
   CO_TRY(const DigestLock lock, co_await parts_->desk.lock(op, blob.digest));
   CO_TRY(here, co_await parts_->is_here(op, blob));
-  if (!here) CO_TRY_OK(co_await take_bytes(op, parts_->desk, blob, std::move(bytes)));
+  if (!here)
+    CO_TRY_OK(co_await take_bytes(op, parts_->desk, parts_->settler, blob, std::move(bytes)));
   co_return blob;
 }
 
@@ -257,7 +260,7 @@ Task<Result<Adopted>> Store::adopt(rt::Op& op, std::string path, Adoption mode,
                                    content::Progress& progress) {
   CO_TRY_OK(parts_->desk.catalog().check_writable());
   CO_TRY(const Adopted adopted,
-         co_await adopt_file(op, parts_->desk, std::move(path), mode, progress));
+         co_await adopt_file(op, parts_->desk, parts_->settler, std::move(path), mode, progress));
   CO_TRY(const bool here,
          co_await parts_->is_here(op, {.digest = adopted.digest, .size = adopted.size}));
   if (here) co_return adopted;

@@ -53,5 +53,13 @@ def tls_registry(folder):
 
 
 @pytest.fixture
+def private_tls_registry(folder):
+    (folder / "s").mkdir()
+    running = berthlab.Registry(folder / "s", htpasswd=("alice", "s3cret-canary"), tls=berthlab.Tls(folder / "s"))
+    yield running
+    running.close()
+
+
+@pytest.fixture
 def tiny(folder):
     return berthlab.gguf(folder / "tiny.gguf")

@@ -181,6 +181,27 @@ def test_configure_is_kept_over_a_restart(user, tiny_model):
         second.close()
 
 
+def test_a_draft_model_drafts(user, smollm2, daemon):
+    """SmolLM2 is its own draft: what it drafts is what it would have said."""
+    absent = user.run("configure", "--speculative-draft-model", "ai/absent:1", smollm2, ok=False)
+    assert absent.returncode == 3 and "draft model ai/absent:1" in absent.stderr
+    lonely = user.run("configure", "--speculative-num-tokens", "4", smollm2, ok=False)
+    assert lonely.returncode == 2 and "--speculative-draft-model" in lonely.stderr
+
+    body = ask(smollm2, "Count from 1 to 10.", max_tokens=16)
+    plain = daemon.json("POST", "/v1/chat/completions", body)
+    user.run("configure", "--speculative-draft-model", smollm2, "--speculative-num-tokens", "6",
+             "--speculative-min-acceptance-rate", "0.4", smollm2, "--", "--threads", "1", "--spec-draft-threads", "1")
+    drafted = daemon.json("POST", "/v1/chat/completions", body)
+    assert drafted["timings"]["draft_n_accepted"] > 0
+    assert drafted["choices"][0]["message"] == plain["choices"][0]["message"]
+    command = "\0".join(open(f"/proc/{p}/cmdline").read() for p in berthlab.children_of(daemon.process.pid))
+    assert f"--model-draft\0/models/draft/{berthlab.SMOLLM2.name}" in command
+    assert "--spec-draft-n-max\x006" in command and "--spec-draft-p-min\x000.4" in command
+    shown = user.json("configure", "show", smollm2)
+    assert shown[0]["Config"]["speculative"] == {"draft_model": smollm2, "num_tokens": 6, "min_acceptance_rate": 0.4}
+
+
 def test_a_running_model_is_not_removed(user, tiny_model, daemon):
     daemon.json("POST", "/v1/chat/completions", ask(tiny_model, max_tokens=1))
     refused = user.run("rm", tiny_model, ok=False)

@@ -96,6 +96,34 @@ def test_a_missing_model_suggests_pull(berth):
     assert missing.stdout == ""
 
 
+def test_removing_what_is_not_there_does_not_suggest_pull(berth):
+    missing = berth.run("rm", "ai/nothing", ok=False)
+    assert missing.returncode == 3
+    assert "pull" not in missing.stderr and "berth list" in missing.stderr
+
+
+def test_package_says_what_it_made_or_what_is_wrong(berth, tiny, folder):
+    berth.run("package", "--gguf", tiny, "ai/tiny:1")
+    made = berth.run("package", "--from", "ai/tiny:1", "--context-size", "512", "ai/tiny:small").stdout.strip()
+    inspected = berth.json("inspect", "ai/tiny:small")
+    assert made == f"docker.io/ai/tiny:small@{inspected['id']}"
+    text = folder / "text.gguf"
+    text.write_text("this is no model")
+    refused = berth.run("package", "--gguf", text, "ai/text", ok=False)
+    assert refused.returncode == 2 and "part 1" not in refused.stderr, refused.stderr
+
+
+def test_sizes_and_counts_are_written_one_way(berth, tiny):
+    berth.run("package", "--gguf", tiny, "ai/tiny:1")
+    berth.run("package", "--gguf", tiny, "--format", "modelpack", "ai/pack:1")
+    listed = {m["tags"][0]: m["config"] for m in berth.json("list", "--json")}
+    for name, config in listed.items():
+        inspected = berth.json("inspect", name)["config"]
+        for key in ("size", "parameters"):
+            assert config[key] == inspected[key], (name, key)
+    assert len({config["parameters"] for config in listed.values()}) == 1, listed
+
+
 def test_pull_of_a_missing_tag_leaves_nothing(berth, registry):
     missing = berth.run("pull", f"{registry.host}/ai/none:1", ok=False)
     assert missing.returncode == 3, missing.stderr
@@ -125,13 +153,81 @@ def test_private_registry_needs_login(berth, private_registry, tiny):
     assert berth.run("push", reference, ok=False).returncode == 4
 
 
-def test_tls_registry_needs_its_ca(berth, tls_registry, tiny):
+def test_tls_registry_needs_its_ca(berth, other, tls_registry, tiny, folder):
+    """Loopback is plain HTTP by rule; a registry that answers it as TLS servers do is spoken to with TLS."""
     reference = f"localhost:{tls_registry.port}/ai/tiny:1"
-    # localhost is plain HTTP by rule, so the address is given a name that is not: TLS only.
-    reference = f"host.test:{tls_registry.port}/ai/tiny:1"
     berth.run("package", "--gguf", tiny, reference)
-    refused = berth.run("push", reference, ok=False)
-    assert refused.returncode == 5, refused.stderr
+    (folder / "x").mkdir()
+    stranger = berthlab.Tls(folder / "x").ca
+    for trusted in ({}, {"SSL_CERT_FILE": str(stranger)}):
+        refused = berth.run("push", reference, ok=False, env=trusted)
+        assert refused.returncode == 5, refused.stderr
+        assert f"cannot trust the TLS certificate of localhost:{tls_registry.port}" in refused.stderr
+        assert "SSL_CERT_FILE" in refused.stderr and "ca_file" in refused.stderr
+        assert len(refused.stderr.strip().splitlines()) <= 2, refused.stderr
+    berth.env["SSL_CERT_FILE"] = str(tls_registry.ca)
+    berth.run("push", reference)
+    # The other user trusts it by the configuration.
+    config = folder / "config.toml"
+    config.write_text(f'[registry]\nca_file = "{tls_registry.ca}"\n')
+    other.run("pull", "--config", config, reference)
+    assert other.json("inspect", reference)["id"] == berth.json("inspect", reference)["id"]
+
+
+def test_private_tls_registry_on_loopback(berth, other, private_tls_registry, tiny):
+    registry = private_tls_registry
+    reference = f"{registry.host}/ai/tiny:1"
+    for user in (berth, other):
+        user.env["SSL_CERT_FILE"] = str(registry.ca)
+    berth.run("package", "--gguf", tiny, reference)
+    wrong = berth.run("login", registry.host, "-u", "alice", "--password-stdin", input="wrong", ok=False)
+    assert wrong.returncode == 4, wrong.stderr
+    assert not (berth.docker_config / "config.json").exists()
+    done = berth.run("login", registry.host, "-u", "alice", "--password-stdin", input="s3cret-canary\n")
+    assert "Login Succeeded" in done.stdout
+    assert f"unencrypted in {berth.docker_config / 'config.json'}" in done.stderr
+    berth.run("push", reference)
+    assert other.run("pull", reference, ok=False).returncode == 4
+    other.run("login", registry.host, "-u", "alice", "--password-stdin", input="s3cret-canary\n")
+    other.run("pull", reference)
+    assert other.json("inspect", reference)["id"] == berth.json("inspect", reference)["id"]
+
+
+def test_no_login_goes_out_before_tls(berth, folder, tiny):
+    """A server that speaks TLS sees plain text of Berth, and in it no credential."""
+    import base64
+    import socket
+    import threading
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    host = f"127.0.0.1:{listener.getsockname()[1]}"
+    seen = []
+
+    def answer():
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection:
+                connection.settimeout(20)
+                seen.append(connection.recv(65536))
+                if seen[-1].startswith(b"\x16"):  # a TLS handshake
+                    continue
+                connection.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n")
+
+    thread = threading.Thread(target=answer, daemon=True)
+    thread.start()
+    login = base64.b64encode(b"alice:s3cret-canary").decode()
+    (berth.docker_config / "config.json").write_text(json.dumps({"auths": {host: {"auth": login}}}))
+    berth.run("package", "--gguf", tiny, f"{host}/ai/tiny:1")
+    assert berth.run("push", f"{host}/ai/tiny:1", ok=False).returncode != 0
+    refused = berth.run("login", host, "-u", "alice", "--password-stdin", input="s3cret-canary\n", ok=False)
+    assert refused.returncode != 0
+    listener.close()
+    assert any(data.startswith(b"\x16\x03") for data in seen), seen
+    assert any(data.startswith((b"GET", b"HEAD")) for data in seen), seen
+    assert not any(b"uthorization" in data or login.encode() in data for data in seen), seen
 
 
 def test_push_straight_from_the_files_keeps_nothing_here(berth, other, registry, tiny):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 GRAPH = "src/modules.txt"
 SOURCES = {".h", ".cc"}
-TEST_FILES = re.compile(r"_(test|fuzz|bench)\.cc$")
+TEST_FILES = re.compile(r"_((test|fuzz|bench)\.cc|fixture\.h)$")
 
 # (what, pattern of an #include, modules that may have it). Asio is the vocabulary of asynchronous code: whoever uses
 # rt may use it, the pure modules may not. OpenSSL is in two places: crypto computes, http speaks TLS.

@@ -77,6 +77,8 @@ check_package() {
   field_has Conflicts docker-model-plugin
   field_has Replaces docker-model-plugin
   field_has Depends libc6
+  field_has Depends libcurl4     # loaded late, so
+  field_has Depends libarchive13 # named by hand
   field_has Recommends bubblewrap
   has_file lib/systemd/user/berth.service
   has_file share/doc/berth/copyright

@@ -1,6 +1,7 @@
 // The binary: wires settings, the verbs of this process, the daemon and the command line together.
 #include <fmt/ranges.h>
 
+#include "apps/berth/host_backend.h"
 #include "base/error.h"
 #include "cli/cli.h"
 #include "client/client.h"
@@ -40,20 +41,6 @@ config::Inputs inputs_of(const cli::Globals& globals, Flags flags) {
 Result<config::Configuration> load_configuration(const cli::Globals& globals, Flags flags) {
   return config::load(inputs_of(globals, std::move(flags)));
 }
-
-// Everything at the server that --host names.
-class HostBackend : public cli::Backend {
- public:
-  explicit HostBackend(std::unique_ptr<client::Client> client)
-      : client_(std::move(client)), services_(client_->services()) {}
-
-  control::Services& services() override { return services_; }
-  rt::Task<Status> close(rt::Op&) override { co_return Status(); }
-
- private:
-  std::unique_ptr<client::Client> client_;
-  control::Services services_;
-};
 
 // Everything in this process, but what runs is the daemon's when there is one for this store.
 class LocalBackend : public cli::Backend {
@@ -101,12 +88,26 @@ Result<std::unique_ptr<cli::Backend>> connect(rt::Loop& loop, const cli::Globals
   TRY(config::Configuration configuration, load_configuration(globals, flags_of(globals)));
   if (!configuration.settings.client.host.empty()) {
     TRY(auto client, client::Client::connect(loop, address_of(configuration.settings)));
-    return std::make_unique<HostBackend>(std::move(client));
+    return std::make_unique<HostBackend>(loop, std::move(configuration), std::move(client));
   }
   TRY_OK(config::prepare_runtime(configuration.paths));
   TRY(auto daemon, find_daemon(loop, configuration.paths));
   TRY(auto local, local::Local::open(loop, std::move(configuration), local::Role::kCommand));
   return std::make_unique<LocalBackend>(std::move(local), std::move(daemon));
+}
+
+// Whom a question goes to that needs no store.
+Result<std::unique_ptr<cli::Backend>> server(rt::Loop& loop, const cli::Globals& globals) {
+  TRY(const config::Configuration configuration, load_configuration(globals, flags_of(globals)));
+  const bool named = !configuration.settings.client.host.empty();
+  std::unique_ptr<client::Client> client;
+  if (named) {
+    TRY(client, client::Client::connect(loop, address_of(configuration.settings)));
+  } else {
+    TRY(client, find_daemon(loop, configuration.paths));
+  }
+  if (!client) return nullptr;
+  return std::make_unique<HostBackend>(std::move(client));
 }
 
 void add(Flags& flags, const char* key, const std::vector<std::string>& values) {
@@ -141,6 +142,7 @@ std::string data_dir(const cli::Globals& globals) {
 int main(int argc, char** argv) {
   berth::cli::Environment environment;
   environment.connect = berth::connect;
+  environment.server = berth::server;
   environment.serve = berth::serve;
   environment.data_dir = berth::data_dir;
   return berth::cli::main(std::span<char* const>(argv, static_cast<std::size_t>(argc)),

@@ -1,0 +1,31 @@
+// libarchive's functions, loaded when the first of them is needed (base/shared_library.h). Private
+// to model. Any thread.
+#pragma once
+
+#include <archive.h>
+#include <archive_entry.h>
+
+namespace berth::model {
+
+struct ArchiveFunctions {
+  decltype(&::archive_entry_filetype) entry_filetype;
+  decltype(&::archive_entry_hardlink) entry_hardlink;
+  decltype(&::archive_entry_pathname) entry_pathname;
+  decltype(&::archive_entry_pathname_utf8) entry_pathname_utf8;
+  decltype(&::archive_entry_size) entry_size;
+  decltype(&::archive_entry_symlink) entry_symlink;
+  decltype(&::archive_error_string) error_string;
+  decltype(&::archive_read_data_block) read_data_block;
+  decltype(&::archive_read_free) read_free;
+  decltype(&::archive_read_new) read_new;
+  decltype(&::archive_read_next_header) read_next_header;
+  decltype(&::archive_read_open) read_open;
+  decltype(&::archive_read_support_filter_gzip) read_support_filter_gzip;
+  decltype(&::archive_read_support_filter_zstd) read_support_filter_zstd;
+  decltype(&::archive_read_support_format_tar) read_support_format_tar;
+  decltype(&::archive_set_error) set_error;
+};
+
+const ArchiveFunctions& libarchive();
+
+}  // namespace berth::model
