@@ -46,6 +46,10 @@ class HostTransfers : public control::Transfers {
                                              control::Events& events) override {
     return there_.transfers.push(op, std::move(request), events);
   }
+  rt::Task<Result<control::TransferResult>> transfer(rt::Op& op, control::TransferRequest request,
+                                                     control::Events& events) override {
+    return there_.transfers.transfer(op, std::move(request), events);
+  }
   rt::Task<Result<std::string>> repackage(rt::Op& op, std::string source, std::string target,
                                           std::uint64_t context_size) override {
     return there_.transfers.repackage(op, std::move(source), std::move(target), context_size);
@@ -133,7 +137,11 @@ class HostMachine : public control::Machine {
   rt::Task<Result<bool>> uninstall_runner(rt::Op& op, std::string backend) override {
     return there_.uninstall_runner(op, std::move(backend));
   }
-  rt::Task<Status> login(rt::Op& op, control::LoginRequest request) override {
+  rt::Task<Result<control::CheckResult>> check_store(rt::Op& op, control::CheckRequest request,
+                                                     control::Events& events) override {
+    return there_.check_store(op, std::move(request), events);
+  }
+  rt::Task<Result<control::LoginResult>> login(rt::Op& op, control::LoginRequest request) override {
     return there_.login(op, std::move(request));
   }
   rt::Task<Result<bool>> logout(rt::Op& op, std::string registry) override {

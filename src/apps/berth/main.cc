@@ -98,7 +98,7 @@ Result<std::unique_ptr<cli::Backend>> connect(rt::Loop& loop, const cli::Globals
 
 // Whom a question goes to that needs no store.
 Result<std::unique_ptr<cli::Backend>> server(rt::Loop& loop, const cli::Globals& globals) {
-  TRY(const config::Configuration configuration, load_configuration(globals, flags_of(globals)));
+  TRY(config::Configuration configuration, load_configuration(globals, flags_of(globals)));
   const bool named = !configuration.settings.client.host.empty();
   std::unique_ptr<client::Client> client;
   if (named) {
@@ -107,7 +107,7 @@ Result<std::unique_ptr<cli::Backend>> server(rt::Loop& loop, const cli::Globals&
     TRY(client, find_daemon(loop, configuration.paths));
   }
   if (!client) return nullptr;
-  return std::make_unique<HostBackend>(std::move(client));
+  return std::make_unique<HostBackend>(loop, std::move(configuration), std::move(client));
 }
 
 void add(Flags& flags, const char* key, const std::vector<std::string>& values) {
