@@ -62,6 +62,15 @@ class Intake {
     return std::accumulate(journal_->held().begin(), journal_->held().end(), std::uint64_t{0});
   }
 
+  // Where the last byte that the journal tells of must end.
+  std::uint64_t held_end() const {
+    std::uint64_t end = 0;
+    for (std::size_t unit = 0; unit < journal_->held().size(); ++unit) {
+      if (journal_->held()[unit] > 0) end = unit * unit_bytes_ + journal_->held()[unit];
+    }
+    return end;
+  }
+
   // Blocking.
   Status open() {
     const fs::Dir& root = desk_.layout().root();
@@ -71,6 +80,8 @@ class Intake {
     TRY_OK(check_room(info.blocks * 512));
     TRY(Journal journal, Journal::open(root, folder_ + "/journal", blob_, unit_bytes_));
     journal_.emplace(std::move(journal));
+    // A process that died when the file had its name, and not its row, has left the journal alone.
+    if (info.size < held_end()) TRY_OK(restart());
     if (held() == 0 && info.size > 0) TRY_OK(file_.truncate(0));
     return file_.allocate(blob_.size);
   }

@@ -218,6 +218,18 @@ TEST_F(PutTest, DataWithoutAJournalIsNotBelieved) {
   EXPECT_EQ(read_file(blob_file(blob.digest)), peer.bytes);
 }
 
+TEST_F(PutTest, AJournalWithoutItsDataIsNotBelieved) {
+  Peer peer;
+  peer.bytes = pattern(1'000'000);
+  const auto blob = describe(peer.bytes);
+  leave_partial(root(), blob, peer.bytes);
+  // As whoever died after the file got its name leaves it.
+  std::filesystem::remove(root() + "/ingest/sha256-" + std::string(blob.digest.hex()) + "/data");
+  ASSERT_TRUE(run(store_->put(op_, blob, peer, quiet_)));
+  EXPECT_EQ(peer.offsets, (std::vector<std::uint64_t>{0}));
+  EXPECT_EQ(read_file(blob_file(blob.digest)), peer.bytes);
+}
+
 TEST_F(PutTest, CancellingKeepsWhatCame) {
   Peer peer;
   peer.bytes = pattern(500'000);
