@@ -17,7 +17,7 @@ using std::chrono::steady_clock;
 
 constexpr std::size_t kPiece = 4096 * 1024;
 // Less than this is not worth a write of its own while more is coming.
-constexpr std::size_t kWorthWriting = 64 * 1024;
+constexpr std::size_t kWorthWriting = 32 * 1024;
 
 bool is_transient(Code code) {
   return code == Code::kUnavailable || code == Code::kTimeout || code == Code::kRateLimited;
