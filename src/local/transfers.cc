@@ -54,6 +54,12 @@ Result<oci::Reference> pushable(const store::Found& found, const Shared& shared,
               printable(model, 200), printable(model, 200));
 }
 
+// `bridge` outlives the repository's calls.
+remote::Repository::Manner manner(std::uint64_t limit_rate, EventBridge& bridge) {
+  return {.limit_rate = limit_rate,
+          .on_wait = [&bridge](const std::string& what) { bridge.warning(what); }};
+}
+
 }  // namespace
 
 rt::Task<Status> Transfers::settle(rt::Op& op, const model::Loaded& loaded,
@@ -71,13 +77,14 @@ rt::Task<Result<control::PullResult>> Transfers::pull(rt::Op& op, control::PullR
                                                       control::Events& events) {
   CO_TRY(const oci::Reference reference, remote_reference(shared_, request.model));
   CO_TRY(const auto repository, shared_.registries.repository(reference));
+  EventBridge bridge(events);
+  repository->set_manner(manner(request.limit_rate, bridge));
   CO_TRY(const oci::Descriptor root, co_await repository->resolve(op, reference));
   CO_TRY(const auto lease,
          co_await shared_.store->lease(op, store::Lease::Kind::kTransfer, {root.digest}));
   // Nothing moves before the artifact is known to be a model.
   CO_TRY(const model::Loaded loaded,
          co_await model::load_model(op, shared_.loop, *repository, root));
-  EventBridge bridge(events);
   bridge.name(loaded.model);
   Known known(*repository);
   known.add(loaded.manifest_bytes);
@@ -113,6 +120,7 @@ rt::Task<Result<control::PushResult>> Transfers::push(rt::Op& op, control::PushR
   CO_TRY(const model::Loaded loaded, co_await load_local(shared_, op, found.record.id));
   CO_TRY(const auto repository, shared_.registries.repository(reference));
   EventBridge bridge(events);
+  repository->set_manner(manner(request.limit_rate, bridge));
   bridge.name(loaded.model);
   content::CopyOptions options;
   options.concurrency = shared_.settings.registry.parallel;

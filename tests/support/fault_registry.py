@@ -24,7 +24,7 @@ How it behaves all the time (keyword arguments of the constructor, and attribute
   min_chunk=None         OCI-Chunk-Min-Length
 
 Single faults: fault(kind, method, path, times=1, skip=0, **options) is met by the requests of that method whose path contains `path`
-(after the first `skip` of them), `times` times; the first that fits is used. Kinds:
+(after the first `skip` of them) and whose body has at least `at_least` bytes, `times` times; the first that fits is used. Kinds:
 
   status   code=503, headers={}, body=b""     this answer instead (the body of the request is read first unless early=True)
   cut      after=N, how="reset"|"close"       the connection ends when N bytes of the body have moved (either direction)
@@ -44,6 +44,7 @@ Single faults: fault(kind, method, path, times=1, skip=0, **options) is met by t
   expired                                     the redirect's URL is not good any more
   redirect to=URL                             302 to there
   lose_upload                                 the upload of this request is forgotten: 404
+  late_401                                    an upload's body is taken, and then a login wanted (with auth="bearer")
   ack                                         a closing PUT is acknowledged and nothing is stored
   endless  bytes=N                            more body than announced (chunked), at most N bytes
   headers_flood bytes=N                       an answer whose header is so long
@@ -93,6 +94,7 @@ class Fault:
     path: str
     times: int = 1
     skip: int = 0
+    at_least: int = 0
     options: dict = dataclasses.field(default_factory=dict)
     met: int = 0
 
@@ -195,8 +197,8 @@ class FaultRegistry:
 
     # --- what tests say and ask ---
 
-    def fault(self, kind, method="GET", path="", times=1, skip=0, **options):
-        made = Fault(kind, method, path, times, skip, options)
+    def fault(self, kind, method="GET", path="", times=1, skip=0, at_least=0, **options):
+        made = Fault(kind, method, path, times, skip, at_least, options)
         with self.lock:
             self.faults.append(made)
         return made
@@ -232,10 +234,10 @@ class FaultRegistry:
         with self.lock:
             self.tokens.clear()
 
-    def take_fault(self, method, path):
+    def take_fault(self, method, path, length):
         with self.lock:
             for fault in self.faults:
-                if fault.times <= 0 or fault.method != method or fault.path not in path:
+                if fault.times <= 0 or fault.method != method or fault.path not in path or length < fault.at_least:
                     continue
                 if fault.skip > 0:
                     fault.skip -= 1
@@ -405,7 +407,7 @@ class Connection:
         self.seen = Seen(method, url.path, query, self.headers, self.origin)
         with self.r.lock:
             self.r.requests.append(self.seen)
-        self.fault = self.r.take_fault(method, url.path)
+        self.fault = self.r.take_fault(method, url.path, int(self.headers.get("content-length", 0)))
         kind = self.fault.kind if self.fault else None
         self.crawl = None
         if kind == "gone":
@@ -446,16 +448,12 @@ class Connection:
                 if self.r.tokens.get(sent, 0) > 0:
                     self.r.tokens[sent] -= 1
                     return True
-        if int(self.headers.get("content-length", 0)) < (1 << 20):
-            self.drop_body()
-            close = {}
-        else:
-            close = {"Connection": "close"}
-        challenge = 'Basic realm="fault"' if self.r.auth == "basic" else f'Bearer realm="http://{self.r.host}/token",service="fault"'
-        self.problem(401, "UNAUTHORIZED", {"WWW-Authenticate": challenge, **close})
-        if close:
-            raise Ended
+        self.refuse_body(401, "UNAUTHORIZED", self.challenge())
         return False
+
+    def challenge(self):
+        realm = f'Bearer realm="http://{self.r.host}/token",service="fault"'
+        return {"WWW-Authenticate": 'Basic realm="fault"' if self.r.auth == "basic" else realm}
 
     def token(self, query):
         if self.headers.get("authorization") != self.basic():
@@ -667,12 +665,12 @@ class Connection:
             return self.answer(204)
         return self.problem(405, "UNSUPPORTED")
 
-    def refuse_body(self, status, code):
+    def refuse_body(self, status, code, headers=None):
         """An answer that does not wait for a large body; the connection cannot be used again then."""
         if int(self.headers.get("content-length", 0)) <= (1 << 20) and "transfer-encoding" not in self.headers:
             self.drop_body()
-            return self.problem(status, code)
-        self.problem(status, code, {"Connection": "close"})
+            return self.problem(status, code, headers)
+        self.problem(status, code, {"Connection": "close", **(headers or {})})
         # What the client still sends is read for a moment, else the reset would overtake the answer.
         self.socket.shutdown(socket.SHUT_WR)
         self.socket.settimeout(2)
@@ -736,6 +734,9 @@ class Connection:
         if self.r.max_put is not None and length > self.r.max_put:
             return self.refuse_body(413, "SIZE_INVALID")
         self.take(session)
+        if self.fault and self.fault.kind == "late_401":
+            self.r.revoke_tokens()
+            return self.problem(401, "UNAUTHORIZED", self.challenge())
         self.r.uploads.pop(upload_id, None)
         with open(session["path"], "rb") as file:
             digest = "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
