@@ -5,6 +5,7 @@
 set(BERTH_LIBS_base fmt::fmt spdlog::spdlog)
 set(BERTH_LIBS_json Boost::json)
 set(BERTH_LIBS_crypto OpenSSL::Crypto OpenSSL::SSL)
+set(BERTH_LIBS_remote ZLIB::ZLIB)
 set(BERTH_LIBS_http CURL::libcurl OpenSSL::SSL Boost::url)
 set(BERTH_LIBS_store SQLite::SQLite3 ZLIB::ZLIB)
 set(BERTH_LIBS_model LibArchive::LibArchive)

@@ -12,14 +12,17 @@ struct Options {
   std::string model;
   std::string platform;
   std::string progress = "auto";
+  std::string limit_rate;
   bool quiet = false;
 };
 
 rt::Task<Result<int>> run(Context& context, Options& options) {
   context.output.quiet = options.quiet;
+  CO_TRY(const std::uint64_t rate, limit_rate_of(options.limit_rate));
   control::PullRequest request{.model = options.model,
                                .bearer_token = hugging_face_token(context, options.model),
-                               .platform = options.platform};
+                               .platform = options.platform,
+                               .limit_rate = rate};
   CO_TRY(const control::PullResult result,
          co_await pull_model(context, std::move(request), options.progress));
   context.output.print("{}\n", printable(pinned(result.reference, result.digest), 2048));
@@ -51,6 +54,21 @@ std::string hugging_face_token(const Context& context, const std::string& model)
   return hub ? context.variable("HF_TOKEN") : "";
 }
 
+Flag limit_rate_flag(std::string& target) {
+  return {.name = "limit-rate",
+          .value = "RATE",
+          .help = "Bytes a second at most, as in 10M",
+          .target = &target};
+}
+
+Result<std::uint64_t> limit_rate_of(const std::string& text) {
+  if (text.empty()) return 0;
+  const auto rate = parse_size(text);
+  if (rate && *rate != 0) return *rate;
+  return fail(Code::kInvalid, "--limit-rate takes bytes a second, as in 10M, not \"{}\"",
+              printable(text, 60));
+}
+
 Command pull_command() {
   auto o = std::make_shared<Options>();
   return {.name = "pull",
@@ -72,7 +90,8 @@ Command pull_command() {
                      .value = "OS/ARCH",
                      .help = "Which model of an index to take",
                      .target = &o->platform},
-                    progress_flag(o->progress)},
+                    progress_flag(o->progress),
+                    limit_rate_flag(o->limit_rate)},
           .run = bound(o, run)};
 }
 

@@ -11,13 +11,16 @@ namespace {
 struct Options {
   std::string model;
   std::string progress = "auto";
+  std::string limit_rate;
   bool quiet = false;
 };
 
 rt::Task<Result<int>> run(Context& context, Options& options) {
   context.output.quiet = options.quiet;
+  CO_TRY(const std::uint64_t rate, limit_rate_of(options.limit_rate));
   control::PushRequest request{.model = options.model,
-                               .bearer_token = hugging_face_token(context, options.model)};
+                               .bearer_token = hugging_face_token(context, options.model),
+                               .limit_rate = rate};
   Progress progress(context, "Uploaded", progress_mode(options.progress, context.output));
   auto pushed = co_await context.services->transfers.push(context.op, std::move(request), progress);
   co_await progress.finish();
@@ -51,7 +54,8 @@ Command push_command() {
                      .letter = 'q',
                      .help = "Print only the reference with its digest",
                      .target = &o->quiet},
-                    progress_flag(o->progress)},
+                    progress_flag(o->progress),
+                    limit_rate_flag(o->limit_rate)},
           .run = bound(o, run)};
 }
 

@@ -11,4 +11,8 @@ rt::Task<Result<control::PullResult>> pull_model(Context& context, control::Pull
 // HF_TOKEN, for references to Hugging Face only.
 std::string hugging_face_token(const Context& context, const std::string& model);
 
+// --limit-rate, and what it says; 0 for no limit.
+Flag limit_rate_flag(std::string& target);
+Result<std::uint64_t> limit_rate_of(const std::string& text);
+
 }  // namespace berth::cli

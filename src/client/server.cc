@@ -65,6 +65,7 @@ std::unique_ptr<http::Service> far_service(rt::Loop& loop, const ServerAddress& 
   options.addresses = http::AddressPolicy::anywhere();
   options.limits.first_byte = kPatience;
   options.limits.stall = kPatience;
+  options.limits.upload_stall = kPatience;
   options.tls_check = address.tls_skip_verify ? http::TlsCheck::kOff : http::TlsCheck::kOn;
   options.ca_file = address.ca_file;
   options.trust_advice =

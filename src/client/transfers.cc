@@ -21,6 +21,13 @@ json::Object with_bearer(json::Object body, const std::string& token) {
   return body;
 }
 
+Status check_rate(std::uint64_t limit_rate) {
+  if (limit_rate == 0) return {};
+  return fail(Code::kUnsupported,
+              "a rate can be limited for transfers of this machine only; for a server set "
+              "network.limit_rate in its configuration");
+}
+
 Call progress_call(std::string path, const json::Object& body) {
   Call call = json_call("POST", std::move(path), body);
   call.headers.set("Accept", "application/json");
@@ -51,6 +58,7 @@ Result<control::PushResult> pushed_from_json(const json::View& view) {
 
 rt::Task<Result<control::PullResult>> Transfers::pull(rt::Op& op, control::PullRequest request,
                                                       control::Events& events) {
+  CO_TRY_OK(check_rate(request.limit_rate));
   json::Object body = with_bearer({{"from", request.model}}, request.bearer_token);
   if (!request.platform.empty()) body["platform"] = request.platform;
   CO_TRY(http::Response response, co_await server_.send(op, progress_call("/models/create", body)));
@@ -69,6 +77,7 @@ rt::Task<Result<control::PullResult>> Transfers::pull(rt::Op& op, control::PullR
 
 rt::Task<Result<control::PushResult>> Transfers::push(rt::Op& op, control::PushRequest request,
                                                       control::Events& events) {
+  CO_TRY_OK(check_rate(request.limit_rate));
   const json::Object body = with_bearer({}, request.bearer_token);
   Call call = progress_call(path_of("/models/", request.model, "/push"), body);
   CO_TRY(http::Response response, co_await server_.send(op, std::move(call)));

@@ -50,6 +50,61 @@ TEST_F(Config, DefaultsWithoutAFile) {
   EXPECT_EQ(origin("engine.gpu"), "auto <- default");
 }
 
+TEST_F(Config, SettingsOfOneRegistry) {
+  write(
+      "[registry]\nparallel = 3\n[registry.host.\"Registry.Example:5000\"]\n"
+      "mirrors = [\"https://a.example\", \"https://b.example/x\"]\nplain_http = true\n"
+      "connections = 4\nlimit_rate = \"50MB\"\nheaders = [\"X-Team: CANARY\"]\n"
+      "ca_file = \"/ca.pem\"\nclient_certificate = \"/c.pem\"\nclient_key = \"/k.pem\"\n");
+  auto loaded = read();
+  ASSERT_TRUE(loaded) << loaded.error().message();
+  EXPECT_EQ(loaded->settings.registry.parallel, 3u);
+  const RegistryHost& host = loaded->settings.registry.hosts.at("registry.example:5000");
+  EXPECT_EQ(host.mirrors, (std::vector<std::string>{"https://a.example", "https://b.example/x"}));
+  EXPECT_TRUE(host.plain_http);
+  EXPECT_EQ(host.connections, 4u);
+  EXPECT_EQ(host.limit_rate, 50'000'000u);
+  ASSERT_EQ(host.headers.size(), 1u);
+  EXPECT_EQ(host.headers[0].first, "X-Team");
+  EXPECT_EQ(host.headers[0].second.reveal(), "CANARY");
+  EXPECT_EQ(host.client_key, "/k.pem");
+  EXPECT_EQ(origin("registry.host.\"registry.example:5000\".headers"),
+            "X-Team: (set) <- config.toml: " + folder + "/config.toml");
+}
+
+TEST_F(Config, MistakesInSettingsOfOneRegistryAreNamed) {
+  for (const auto& [text, words] : {
+           std::pair{"[registry.host.\"a b\"]\n", "no registry"},
+           std::pair{"[registry]\nhost = 1\n", "registry.host"},
+           std::pair{"[registry.host]\na = 1\n", "write a table for each registry"},
+           std::pair{"[registry.host.a]\nmirror = \"x\"\n", "a registry has mirrors"},
+           std::pair{"[registry.host.a]\nplain_http = 1\n", "true or false"},
+           std::pair{"[registry.host.a]\nconnections = 65\n", "from 1 to 64"},
+           std::pair{"[registry.host.a]\nlimit_rate = \"fast\"\n", "bytes a second"},
+           std::pair{"[registry.host.a]\nlimit_rate = 0\n", "bytes a second"},
+           std::pair{"[registry.host.a]\nheaders = [\"no colon\"]\n", "header fields"},
+           std::pair{"[registry.host.a]\nheaders = [\"A: b\\r\\nC: d\"]\n", "header fields"},
+           std::pair{"[registry.host.a]\nheaders = [\"Authorization: x\"]\n", "berth login"},
+           std::pair{"[registry.host.a]\nclient_key = \"/k\"\n", "go together"},
+       }) {
+    write(text);
+    EXPECT_NE(error().find(words), std::string::npos) << text << error();
+  }
+}
+
+TEST_F(Config, WaitsOfTheNetwork) {
+  auto loaded = read();
+  ASSERT_TRUE(loaded);
+  EXPECT_EQ(loaded->settings.network.connect_timeout, std::chrono::seconds(10));
+  EXPECT_EQ(loaded->settings.network.stall_timeout, std::chrono::seconds(15));
+  EXPECT_EQ(loaded->settings.network.retry_after, std::chrono::seconds(120));
+  write("[network]\nstall_timeout = \"200ms\"\nlimit_rate = \"10M\"\n");
+  loaded = read();
+  ASSERT_TRUE(loaded) << loaded.error().message();
+  EXPECT_EQ(loaded->settings.network.stall_timeout, std::chrono::milliseconds(200));
+  EXPECT_EQ(loaded->settings.network.limit_rate, 10'000'000u);
+}
+
 TEST_F(Config, LaterSourcesWin) {
   write(
       "[registry]\ndefault_host = \"file.example\"\nparallel = 8\n[server]\nlisten = "

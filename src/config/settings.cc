@@ -1,13 +1,16 @@
 #include "config/settings.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <functional>
+#include <iterator>
 
 #define TOML_EXCEPTIONS 0
 #define TOML_ENABLE_FORMATTERS 0
 #include <toml++/toml.h>
 
 #include "base/text.h"
+#include "config/hosts.h"
 #include "config/table.h"
 #include "fs/file.h"
 
@@ -19,6 +22,7 @@ constexpr std::size_t kMaxFile = 1024 * 1024;
 struct Builder {
   Settings settings;
   std::vector<std::string> sources = std::vector<std::string>(table().size(), "default");
+  std::vector<Origin> host_origins;
 
   Status set(const Key& key, const Written& written, const std::string& source,
              const std::string& where) {
@@ -63,11 +67,40 @@ bool is_section(std::string_view path) {
   return false;
 }
 
+// [registry.host."NAME"]: a table for each registry, which only a file can have.
+Status read_hosts(Builder& builder, const toml::table& hosts, const std::string& file) {
+  for (const auto& [name, node] : hosts) {
+    const std::string where = line_of(file, node);
+    const auto* section = node.as_table();
+    if (!section) {
+      return fail(Code::kInvalid, "{}: write a table for each registry: [registry.host.\"NAME\"]",
+                  where);
+    }
+    TRY(const std::string host, in_context(host_name(name.str()), where));
+    RegistryHost& about = builder.settings.registry.hosts[host];
+    for (const auto& [key, value] : *section) {
+      const std::string path = fmt::format("registry.host.\"{}\".{}", host, key.str());
+      const std::string at = fmt::format("{}: {}", line_of(file, value), printable(path, 400));
+      TRY(const Written text, in_context(written(value), at));
+      TRY(Origin origin, in_context(set_host_key(about, key.str(), text), at));
+      origin.key = path;
+      origin.source = "config.toml: " + file;
+      builder.host_origins.push_back(std::move(origin));
+    }
+    TRY_OK(in_context(check_host(about), fmt::format("{}: registry.host.\"{}\"", where, host)));
+  }
+  return {};
+}
+
 Status read_table(Builder& builder, const toml::table& toml, const std::string& prefix,
                   const std::string& file) {
   for (const auto& [name, node] : toml) {
     const std::string path = prefix + std::string(name.str());
     const std::string where = line_of(file, node);
+    if (const auto* hosts = node.as_table(); hosts && path == "registry.host") {
+      TRY_OK(read_hosts(builder, *hosts, file));
+      continue;
+    }
     if (const auto* section = node.as_table(); section && is_section(path)) {
       TRY_OK(read_table(builder, *section, path + ".", file));
       continue;
@@ -136,6 +169,10 @@ void make_absolute(Settings& settings, const Environment& environment) {
         &settings.registry.ca_file, &settings.client.tls_ca_cert, &settings.engine.llama_server}) {
     *path = absolute_path(environment, *path);
   }
+  for (auto& [name, host] : settings.registry.hosts) {
+    for (std::string* path : {&host.ca_file, &host.client_certificate, &host.client_key})
+      *path = absolute_path(environment, *path);
+  }
 }
 
 }  // namespace
@@ -155,6 +192,7 @@ Result<Configuration> load(const Inputs& inputs) {
     const Key& key = table()[i];
     out.origins.push_back({key.path, key.show(out.settings), builder.sources[i], key.doc});
   }
+  std::ranges::move(builder.host_origins, std::back_inserter(out.origins));
   return out;
 }
 

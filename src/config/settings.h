@@ -9,6 +9,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <utility>
@@ -21,6 +22,18 @@
 namespace berth::config {
 
 enum class Gpu { kAuto, kNone, kVulkan, kCuda, kRocm };
+
+// What is said about one registry ([registry.host."NAME"]).
+struct RegistryHost {
+  std::vector<std::string> mirrors;  // URLs, asked in this order
+  bool plain_http = false;
+  std::uint64_t connections = 0;  // 0 = network.connections
+  std::uint64_t limit_rate = 0;   // bytes a second; 0 = no limit of its own
+  std::vector<std::pair<std::string, Secret>> headers;
+  std::string ca_file;  // PEM files
+  std::string client_certificate;
+  std::string client_key;
+};
 
 struct Settings {
   struct Server {
@@ -57,7 +70,21 @@ struct Settings {
     std::vector<std::string> token_hosts;       // REGISTRY=HOST: also asked for its tokens
     std::string ca_file;                        // PEM, besides the system's
     std::uint64_t parallel = 4;                 // layers that move at once
+    std::uint64_t max_manifest = 4u << 20;      // bytes of a manifest
+    std::map<std::string, RegistryHost> hosts;  // [registry.host."NAME"]
   } registry;
+
+  // How long a transfer waits, and how fast it may be.
+  struct Network {
+    std::chrono::milliseconds connect_timeout{10'000};
+    std::chrono::milliseconds tls_timeout{10'000};
+    std::chrono::milliseconds first_byte_timeout{30'000};
+    std::chrono::milliseconds stall_timeout{15'000};
+    std::chrono::milliseconds upload_stall_timeout{15'000};
+    std::chrono::milliseconds retry_after{120'000};  // in all, of one host
+    std::uint64_t connections = 16;                  // to one host at once, for pulls
+    std::uint64_t limit_rate = 0;                    // bytes a second; 0 = no limit
+  } network;
 
   struct Engine {
     std::string llama_server;  // the program or a folder that holds it; "" = look for it

@@ -235,6 +235,29 @@ void add_content(std::vector<Key>& keys) {
                      text(BERTH_MEMBER(registry.ca_file))));
   keys.push_back(key("registry.parallel", {}, "layers that move at once",
                      count(BERTH_MEMBER(registry.parallel), 1, 64)));
+  keys.push_back(key("registry.max_manifest", {}, "largest manifest that is read",
+                     size(BERTH_MEMBER(registry.max_manifest), 64u << 10, 4u << 20)));
+}
+
+void add_network(std::vector<Key>& keys) {
+  keys.push_back(key("network.connect_timeout", {}, "how long a connection may take",
+                     duration(BERTH_MEMBER(network.connect_timeout), Forever::kNo)));
+  keys.push_back(key("network.tls_timeout", {}, "how long TLS may take after that",
+                     duration(BERTH_MEMBER(network.tls_timeout), Forever::kNo)));
+  keys.push_back(key("network.first_byte_timeout", {}, "how long an answer may take to begin",
+                     duration(BERTH_MEMBER(network.first_byte_timeout), Forever::kNo)));
+  keys.push_back(key("network.stall_timeout", {}, "how long a download may stand still",
+                     duration(BERTH_MEMBER(network.stall_timeout), Forever::kNo)));
+  keys.push_back(key("network.upload_stall_timeout", {}, "how long an upload may stand still",
+                     duration(BERTH_MEMBER(network.upload_stall_timeout), Forever::kNo)));
+  keys.push_back(key("network.retry_after", {},
+                     "how long in all one host may tell a transfer to wait",
+                     duration(BERTH_MEMBER(network.retry_after), Forever::kNo)));
+  keys.push_back(key("network.connections", {}, "connections to one registry at once, for pulls",
+                     count(BERTH_MEMBER(network.connections), 1, 64)));
+  keys.push_back(key("network.limit_rate", {},
+                     "bytes a second that all transfers together may take; 0 for no limit",
+                     size(BERTH_MEMBER(network.limit_rate), 0, kAnyBytes)));
 }
 
 void add_engine(std::vector<Key>& keys) {
@@ -320,6 +343,7 @@ const std::vector<Key>& table() {
     std::vector<Key> made;
     add_server(made);
     add_content(made);
+    add_network(made);
     add_engine(made);
     add_rest(made);
     return made;

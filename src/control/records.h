@@ -82,8 +82,9 @@ struct Events {
 
 struct PullRequest {
   std::string model;
-  std::string bearer_token;  // forwarded for hf.co only
-  std::string platform;      // "linux/amd64"; "" picks the host's
+  std::string bearer_token;      // forwarded for hf.co only
+  std::string platform;          // "linux/amd64"; "" picks the host's
+  std::uint64_t limit_rate = 0;  // bytes a second; 0 for no limit
 };
 struct PullResult {
   std::string reference;  // fully qualified, as stored
@@ -97,6 +98,7 @@ struct PullResult {
 struct PushRequest {
   std::string model;
   std::string bearer_token;
+  std::uint64_t limit_rate = 0;
 };
 struct PushResult {
   std::string reference;

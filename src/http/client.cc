@@ -113,6 +113,7 @@ rt::Task<Result<Response>> Client::handle_with(
   CO_TRY_OK(op.check());
   CO_TRY_OK(check_request(request));
   CO_TRY(Route route, co_await core->route_of(op, request.url, addresses));
+  if (request.first_byte) route.first_byte = *request.first_byte;
   route.first_byte = first_byte.value_or(route.first_byte);
   if (!core->multi) core->multi = std::make_shared<CurlMulti>(core->loop);
   auto transfer = std::make_unique<Transfer>(core->loop, core->multi, core->options,

@@ -33,9 +33,11 @@ namespace berth::http {
 // were willing.
 struct ClientLimits {
   std::chrono::milliseconds connect{10'000};
+  std::chrono::milliseconds tls{10'000};  // and the proxy's part, once there is a connection
   std::chrono::milliseconds first_byte{
       30'000};  // from the end of the upload to the first byte of the answer
-  std::chrono::milliseconds stall{30'000};
+  std::chrono::milliseconds stall{15'000};
+  std::chrono::milliseconds upload_stall{15'000};  // an upload of which the kernel accepts nothing
   std::size_t header_bytes = 64 * 1024;
   std::size_t window_bytes = 2 * 1024 * 1024;  // received but not yet read
 };
@@ -56,6 +58,12 @@ struct ProxySettings {
 
 enum class TlsCheck { kOn, kOff };
 
+struct ClientTlsFiles {
+  std::string ca_file;             // PEM; empty: the system's store
+  std::string client_certificate;  // PEM files
+  std::string client_key;
+};
+
 struct ClientOptions {
   std::string user_agent = "berth/" BERTH_VERSION;
   ClientLimits limits;
@@ -68,6 +76,9 @@ struct ClientOptions {
   std::string no_tls_advice = "check that it speaks TLS there";
   std::string client_certificate;  // PEM files
   std::string client_key;
+  // Files of their own for these places (host or host:port, as Url::authority writes it); what is
+  // empty there is as above.
+  std::map<std::string, ClientTlsFiles> tls_of;
   // Names that are not looked up but lead here ("registry.test:443" -> "127.0.0.1"); judged like
   // any address.
   std::map<std::string, std::string> pinned;

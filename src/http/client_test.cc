@@ -1,6 +1,8 @@
 #include "http/client.h"
 
+#include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 
 #include "http/imposter.h"
 #include "http/testing.h"
@@ -96,10 +98,35 @@ TEST_F(ClientTest, OneRequestMayHaveItsOwnPatience) {
   EXPECT_EQ(got.error().code(), Code::kTimeout);
 }
 
+// The kernel accepts connections for it; nobody ever reads them.
+struct Deaf {
+  Deaf() : fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address{.sin_family = AF_INET, .sin_port = 0, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t size = sizeof address;
+    EXPECT_EQ(::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), size), 0);
+    EXPECT_EQ(::listen(fd.get(), 4), 0);
+    EXPECT_EQ(::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
+    port = ntohs(address.sin_port);
+  }
+  UniqueFd fd;
+  int port = 0;
+};
+TEST_F(ClientTest, TlsHasATimeOfItsOwn) {
+  const Deaf deaf;
+  ClientOptions quick = options();
+  quick.limits.tls = 50ms;
+  Client client(loop_, quick);
+  const auto url = parse_url(fmt::format("https://127.0.0.1:{}/", deaf.port)).value();
+  const auto got = fetch_now(loop_, client, request_to(url));
+  ASSERT_FALSE(got);
+  EXPECT_EQ(got.error().code(), Code::kTimeout) << got.error().message();
+  EXPECT_TRUE(has(got.error().message(), "no TLS connection")) << got.error().message();
+}
+
 TEST_F(ClientTest, AnUploadThatNobodyTakesTimesOut) {
   imposter_.when("PUT", "/hang").hang();
   ClientOptions quick = options();
-  quick.limits.stall = 50ms;
+  quick.limits.upload_stall = 50ms;
   Client client(loop_, quick);
   const auto got = fetch_now(
       loop_, client, request_to(imposter_.parsed_url("/hang"), "PUT", pattern_text(64 << 20)));

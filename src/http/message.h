@@ -4,7 +4,9 @@
 // names compare case-insensitively (RFC 9110 section 5.1).
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -47,6 +49,7 @@ struct FileRange {
   UniqueFd file;
   std::uint64_t offset = 0;
   std::uint64_t length = 0;
+  std::function<void(std::uint64_t)> sent = {};  // a client tells it how many bytes went so far
 };
 
 struct Body {
@@ -94,6 +97,8 @@ struct Request {
   Url url;
   Headers headers;
   Body body;
+  std::optional<std::chrono::milliseconds> first_byte =
+      {};               // client side: another patience for the answer
   std::string peer;     // server side: address of the caller, "unix" on a unix socket
   int peer_uid = -1;    // server side on a unix socket: SO_PEERCRED
   bool secure = false;  // server side: came over TLS

@@ -13,8 +13,6 @@
 namespace berth::http {
 namespace {
 
-// Above the connect timeout that curl keeps itself, so that its own error comes first.
-constexpr std::chrono::milliseconds kConnectGrace{2'000};
 constexpr auto kCurlTooLarge = static_cast<CURLcode>(100);  // CURLE_TOO_LARGE, not in 7.88's header
 
 Transfer& self_of(void* self) { return *static_cast<Transfer*>(self); }
@@ -176,15 +174,30 @@ void Transfer::finished(CURLcode code) {
 
 std::chrono::milliseconds Transfer::patience() const {
   const ClientLimits& limits = options_->limits;
-  if (!connected_) return std::max(limits.connect + kConnectGrace, route_.first_byte);
-  if (!head_done_) return upload_.ended() ? route_.first_byte : limits.stall;
+  if (!connected_) {
+    const auto connecting = time_to_connect();
+    return connecting ? *connecting + limits.tls : limits.connect;
+  }
+  if (!head_done_) return upload_.ended() ? route_.first_byte : limits.upload_stall;
   return limits.stall;
 }
 
+// How long it took until there was a connection; from then on TLS, or a proxy's word, is waited
+// for.
+std::optional<std::chrono::milliseconds> Transfer::time_to_connect() const {
+  curl_off_t time = 0;
+  curl_easy_getinfo(easy_, CURLINFO_CONNECT_TIME_T, &time);
+  if (time <= 0) return std::nullopt;
+  return std::chrono::ceil<std::chrono::milliseconds>(std::chrono::microseconds(time));
+}
+
 Error Transfer::stalled() const {
-  const std::string_view what = !connected_   ? "no connection to {} within {}"
-                                : !head_done_ ? "{} sent no answer within {}"
-                                              : "{} sent nothing more for {}";
+  const std::string_view what = !connected_ && time_to_connect()
+                                    ? "no TLS connection to {} within {}"
+                                : !connected_     ? "no connection to {} within {}"
+                                : head_done_      ? "{} sent nothing more for {}"
+                                : upload_.ended() ? "{} sent no answer within {}"
+                                                  : "{} took nothing of an upload for {}";
   return Error(Code::kTimeout, fmt::format(fmt::runtime(what), request_.url.authority(),
                                            format_duration(patience())));
 }
@@ -197,7 +210,9 @@ rt::Task<Status> Transfer::wait(rt::Op& op, rt::SteadyTime since) {
   const Status waited = co_await changed_.wait_until(op, until);
   if (waited) co_return Status();
   CO_TRY_OK(op.check());
-  if (last_move_ != seen || std::chrono::steady_clock::now() < until) co_return Status();
+  // What is waited for may be another thing by now, with a patience of its own.
+  const rt::SteadyTime now = std::chrono::steady_clock::now();
+  if (last_move_ != seen || now < std::max(last_move_, since) + patience()) co_return Status();
   co_return std::unexpected(stalled());
 }
 

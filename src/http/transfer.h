@@ -67,6 +67,7 @@ class Transfer : public CurlUser {
   rt::Task<Status> feed(rt::Op& op);
   rt::Task<Status> wait(rt::Op& op, rt::SteadyTime since);
   std::chrono::milliseconds patience() const;
+  std::optional<std::chrono::milliseconds> time_to_connect() const;
   Error stalled() const;
   Error header_too_large() const;
   void give_up_upload();

@@ -11,6 +11,7 @@ namespace {
 
 constexpr long kReceivePiece = 256 * 1024;  // the most that curl takes in one call
 constexpr long kSendPiece = 512 * 1024;
+constexpr std::chrono::milliseconds kConnectGrace{2'000};
 
 // Framing and connections are curl's business, and Expect only costs a round trip.
 constexpr std::array<std::string_view, 4> kCurlsHeaders = {"content-length", "transfer-encoding",
@@ -37,8 +38,9 @@ void Transfer::set_options() {
   curl().easy_setopt(easy_, CURLOPT_TCP_KEEPALIVE, 1L);
   curl().easy_setopt(easy_, CURLOPT_BUFFERSIZE, kReceivePiece);
   curl().easy_setopt(easy_, CURLOPT_UPLOAD_BUFFERSIZE, kSendPiece);
-  curl().easy_setopt(easy_, CURLOPT_CONNECTTIMEOUT_MS,
-                     static_cast<long>(options_->limits.connect.count()));
+  // The waits are ours (Transfer::patience); this is for what curl does out of our sight.
+  const auto connecting = options_->limits.connect + options_->limits.tls + kConnectGrace;
+  curl().easy_setopt(easy_, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(connecting.count()));
   curl().easy_setopt(easy_, CURLOPT_ERRORBUFFER, error_text_.data());
   curl().easy_setopt(easy_, CURLOPT_USERAGENT, options_->user_agent.c_str());
   curl().easy_setopt(easy_, CURLOPT_HEADERFUNCTION, &Transfer::on_header);
@@ -98,11 +100,17 @@ void Transfer::set_tls() {
   curl().easy_setopt(easy_, CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2);
   curl().easy_setopt(easy_, CURLOPT_SSL_VERIFYPEER, check ? 1L : 0L);
   curl().easy_setopt(easy_, CURLOPT_SSL_VERIFYHOST, check ? 2L : 0L);
-  if (!options_->ca_file.empty())
-    curl().easy_setopt(easy_, CURLOPT_CAINFO, options_->ca_file.c_str());
-  if (options_->client_certificate.empty()) return;
-  curl().easy_setopt(easy_, CURLOPT_SSLCERT, options_->client_certificate.c_str());
-  curl().easy_setopt(easy_, CURLOPT_SSLKEY, options_->client_key.c_str());
+  const auto own = options_->tls_of.find(request_.url.authority());
+  const ClientTlsFiles files = own == options_->tls_of.end() ? ClientTlsFiles{} : own->second;
+  const std::string& ca = files.ca_file.empty() ? options_->ca_file : files.ca_file;
+  if (!ca.empty()) curl().easy_setopt(easy_, CURLOPT_CAINFO, ca.c_str());
+  const bool own_certificate = !files.client_certificate.empty();
+  const std::string& certificate =
+      own_certificate ? files.client_certificate : options_->client_certificate;
+  const std::string& key = own_certificate ? files.client_key : options_->client_key;
+  if (certificate.empty()) return;
+  curl().easy_setopt(easy_, CURLOPT_SSLCERT, certificate.c_str());
+  curl().easy_setopt(easy_, CURLOPT_SSLKEY, key.c_str());
 }
 
 }  // namespace berth::http

@@ -28,6 +28,8 @@ Upload::Upload(rt::Loop& loop, Body body)
 std::size_t Upload::counted(std::size_t n) {
   at_ += n;
   if (n == 0 || (length_ && at_ >= *length_)) ended_ = true;
+  if (const auto* range = std::get_if<FileRange>(&body_.content); range && range->sent)
+    range->sent(at_);
   return n;
 }
 

@@ -50,6 +50,11 @@ void EventBridge::on(const content::Event& event) {
     if (event.current > seen) transferred_ += event.current - seen;
     seen = std::max(seen, event.current);
   }
+  // What a registry holds from an earlier try did not travel now.
+  if (event.kind == Kind::kRetry) {
+    std::uint64_t& seen = seen_[event.blob.digest];
+    seen = std::max(seen, event.current);
+  }
   control::Event out{.kind = kind_of(event.kind), .message = event.message};
   out.layer = event.blob.digest.string();
   const auto name = names_.find(event.blob.digest);

@@ -1,7 +1,9 @@
 #include "local/shared.h"
 
+#include "remote/docker_config.h"
+#include "remote/throttle.h"
+
 namespace berth::local {
-namespace {
 
 http::ClientOptions client_options(const config::Settings& settings) {
   http::ClientOptions options;
@@ -15,13 +17,39 @@ http::ClientOptions client_options(const config::Settings& settings) {
   options.proxy.http = settings.proxy.http;
   options.proxy.https = settings.proxy.https;
   options.proxy.exclude = settings.proxy.exclude;
+  const auto& network = settings.network;
+  options.limits.connect = network.connect_timeout;
+  options.limits.tls = network.tls_timeout;
+  options.limits.first_byte = network.first_byte_timeout;
+  options.limits.stall = network.stall_timeout;
+  options.limits.upload_stall = network.upload_stall_timeout;
+  for (const auto& [name, host] : settings.registry.hosts) {
+    const auto url = http::parse_url("https://" + remote::api_host(name));
+    if (!url) continue;  // no name can lead there
+    options.tls_of[url->authority()] = {.ca_file = host.ca_file,
+                                        .client_certificate = host.client_certificate,
+                                        .client_key = host.client_key};
+  }
+  return options;
+}
+
+namespace {
+
+remote::HostOptions host_options(const config::RegistryHost& host) {
+  remote::HostOptions options{.mirrors = host.mirrors,
+                              .plain_http = host.plain_http,
+                              .connections = host.connections,
+                              .limit_rate = host.limit_rate};
+  for (const auto& [name, value] : host.headers) options.headers.emplace_back(name, value);
   return options;
 }
 
 }  // namespace
 
 remote::RegistryOptions registry_options(http::Client& client, remote::Credentials& credentials,
-                                         const config::Settings& settings) {
+                                         const config::Settings& settings,
+                                         remote::HostMemory* memory,
+                                         remote::UploadJournal* journal) {
   remote::RegistryOptions options;
   options.send = remote::send_with(client);
   options.credentials = &credentials;
@@ -29,6 +57,17 @@ remote::RegistryOptions registry_options(http::Client& client, remote::Credentia
   options.plain_http_hosts = settings.registry.plain_http_hosts;
   options.mirrors = settings.registry.mirrors;
   options.token_hosts = settings.registry.token_hosts;
+  options.max_manifest_bytes = settings.registry.max_manifest;
+  const auto& network = settings.network;
+  options.first_byte = network.first_byte_timeout;
+  options.retry.longest_retry_after = std::chrono::floor<std::chrono::seconds>(network.retry_after);
+  options.connections = network.connections;
+  if (network.limit_rate != 0)
+    options.throttle = std::make_shared<remote::Throttle>(network.limit_rate);
+  for (const auto& [name, host] : settings.registry.hosts)
+    options.hosts[remote::canonical_registry(name)] = host_options(host);
+  options.memory = memory;
+  options.journal = journal;
   return options;
 }
 
@@ -47,7 +86,10 @@ Shared::Shared(rt::Loop& event_loop, config::Configuration loaded,
       store(std::move(opened)),
       client(loop, client_options(settings)),
       credentials(loop),
-      registries(loop, registry_options(client, credentials, settings)) {}
+      host_memory(loop, paths.data + "/transfer"),
+      upload_journal(loop, paths.data + "/transfer/uploads"),
+      registries(loop,
+                 registry_options(client, credentials, settings, &host_memory, &upload_journal)) {}
 
 Result<oci::Reference> remote_reference(const Shared& shared, std::string_view model) {
   TRY(oci::Reference reference, oci::parse_reference(model, shared.defaults));

@@ -13,7 +13,9 @@
 #include "model/summary.h"
 #include "oci/reference.h"
 #include "remote/credentials.h"
+#include "remote/host_memory.h"
 #include "remote/registry.h"
+#include "remote/upload_journal.h"
 #include "rt/loop.h"
 #include "store/store.h"
 
@@ -30,12 +32,18 @@ struct Shared {
   std::unique_ptr<store::Store> store;
   http::Client client;
   remote::CredentialStore credentials;
+  remote::FileHostMemory host_memory;
+  remote::FileUploadJournal upload_journal;
   remote::Registries registries;
 };
 
 oci::ReferenceDefaults reference_defaults(const config::Settings& settings);
+// `memory` and `journal` may be null.
 remote::RegistryOptions registry_options(http::Client& client, remote::Credentials& credentials,
-                                         const config::Settings& settings);
+                                         const config::Settings& settings,
+                                         remote::HostMemory* memory = nullptr,
+                                         remote::UploadJournal* journal = nullptr);
+http::ClientOptions client_options(const config::Settings& settings);
 
 // A reference that can be fetched or pushed. hf.co and friends are kUnsupported for now; a digest
 // makes the tag meaningless, so it is dropped ("pulls that digest and nothing else").

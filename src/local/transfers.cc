@@ -104,6 +104,12 @@ Result<std::vector<model::FolderModel>> sound_models(const fs::Dir& folder, std:
   return sound;
 }
 
+// `bridge` outlives the repository's calls.
+remote::Repository::Manner manner(std::uint64_t limit_rate, EventBridge& bridge) {
+  return {.limit_rate = limit_rate,
+          .on_wait = [&bridge](const std::string& what) { bridge.warning(what); }};
+}
+
 }  // namespace
 
 rt::Task<Status> Transfers::settle(rt::Op& op, const model::Loaded& loaded,
@@ -127,13 +133,14 @@ rt::Task<Result<control::PullResult>> Transfers::pull(rt::Op& op, control::PullR
   if (!request.platform.empty()) {
     CO_TRY(platform, oci::parse_platform(request.platform));
   }
+  EventBridge bridge(events);
+  repository->set_manner(manner(request.limit_rate, bridge));
   CO_TRY(const oci::Descriptor root, co_await repository->resolve(op, reference));
   CO_TRY(const auto lease,
          co_await shared_.store->lease(op, store::Lease::Kind::kTransfer, {root.digest}));
   // Nothing moves before the artifact is known to be a model.
   CO_TRY(const model::Loaded loaded,
          co_await model::load_model(op, shared_.loop, *repository, root, platform));
-  EventBridge bridge(events);
   bridge.name(loaded.model);
   Known known(*repository);
   known.add(loaded.manifest_bytes);
@@ -169,6 +176,7 @@ rt::Task<Result<control::PushResult>> Transfers::push(rt::Op& op, control::PushR
   CO_TRY(const model::Loaded loaded, co_await load_local(shared_, op, found.record.id));
   CO_TRY(const auto repository, shared_.registries.repository(reference));
   EventBridge bridge(events);
+  repository->set_manner(manner(request.limit_rate, bridge));
   bridge.name(loaded.model);
   content::CopyOptions options;
   options.concurrency = shared_.settings.registry.parallel;

@@ -47,7 +47,16 @@ Endpoint::Endpoint(rt::Loop& loop, Settings settings, const RegistryOptions& opt
                    .token_hosts = token_hosts_of(settings_.registry, options),
                    .retry = options.retry}),
       quirks_(quirks_of(settings_.base.host)),
-      lanes_(std::make_shared<content::Lanes>(options.connections)) {}
+      memory_(options.memory),
+      pause_(options.retry),
+      throttles_(settings_.throttles),
+      lanes_(std::make_shared<content::Lanes>(settings_.connections)) {
+  if (memory_ != nullptr) quirks_ = memory_->recall(settings_.base.authority(), quirks_);
+}
+
+Task<void> Endpoint::remember_quirks(rt::Op& op) {
+  if (memory_ != nullptr) co_await memory_->remember(op, settings_.base.authority(), quirks_);
+}
 
 http::Url Endpoint::url(std::string_view path, std::string query) const {
   http::Url url = settings_.base;
@@ -61,14 +70,34 @@ http::Url Endpoint::url(std::string_view path, std::string query) const {
   return url;
 }
 
+// Another request was told to wait: so does this one.
+Task<Status> Endpoint::wait_for_host(rt::Op& op, const Call& call) {
+  const auto left = pause_.left();
+  if (left.count() <= 0) co_return Status();
+  if (call.on_wait) {
+    call.on_wait(fmt::format("waiting {}, as {} asks", format_duration(left), settings_.registry));
+  }
+  co_return co_await pause_.wait(op);
+}
+
+// Storage that the registry redirected to gives its places for a time; a fresh one comes from the
+// registry. (S3 and Azure answer 403 then, Google 400.)
+bool Endpoint::is_stale_place(const Call& call, const Answer& answer) const {
+  const int status = answer.status();
+  return !wire_.is_registry(answer.url) && (call.method == "GET" || call.method == "HEAD") &&
+         (status == 400 || status == 401 || status == 403 || status == 410);
+}
+
 Task<Result<Answer>> Endpoint::send(rt::Op& op, Call call) {
-  Patience patience(retry_);
+  Patience patience(retry_, pause_);
   while (true) {
+    CO_TRY_OK(co_await wait_for_host(op, call));
     auto outcome = co_await send_authorized(op, call);
     CO_TRY_OK(op.check());
-    const auto delay = call.tries == Tries::kOnce ? std::nullopt
-                       : outcome                  ? patience.after(outcome->response)
-                                                  : patience.after(outcome.error());
+    const auto delay = call.tries == Tries::kOnce       ? std::nullopt
+                       : !outcome                       ? patience.after(outcome.error())
+                       : is_stale_place(call, *outcome) ? patience.again()
+                                                        : patience.after(outcome->response);
     if (!delay) co_return in_context(std::move(outcome), call.doing);
     if (call.on_wait) call.on_wait(wait_text(outcome, *delay));
     if (outcome) co_await drain(op, std::move(outcome->response));
@@ -87,6 +116,10 @@ Task<Result<Answer>> Endpoint::send_authorized(rt::Op& op, const Call& call) {
          co_await authorizer_.challenged(op, answer.response.headers, call.repository, call.scopes,
                                          authorization));
   if (!again) co_return answer;
+  if (call.body != nullptr && !call.body->may_repeat()) {
+    answer.renewed = true;
+    co_return answer;
+  }
   co_await drain(op, std::move(answer.response));
   CO_TRY(authorization, co_await authorizer_.authorization(op, call.repository, call.scopes));
   co_return co_await send_following(op, call, authorization);
@@ -120,6 +153,10 @@ Task<Result<http::Response>> Endpoint::send_once(rt::Op& op, const Call& call, h
   http::Request request;
   request.method = std::move(method);
   request.headers = call.headers;
+  request.first_byte = call.first_byte;
+  if (wire_.is_registry(url)) {
+    for (const auto& [name, value] : settings_.headers) request.headers.set(name, value.reveal());
+  }
   if (!authorization.empty() && wire_.is_registry(url))
     request.headers.set("Authorization", authorization.reveal());
   request.url = std::move(url);
@@ -130,6 +167,17 @@ Task<Result<http::Response>> Endpoint::send_once(rt::Op& op, const Call& call, h
 }
 
 Task<Error> Endpoint::error(rt::Op& op, std::string doing, Answer answer) const {
+  if (!wire_.is_registry(answer.url)) {
+    const int status = answer.status();
+    const std::string place = answer.url.authority();
+    Error error = co_await answer_error(op, std::move(doing), place, std::move(answer.response));
+    // Not our login, and not the registry's word: another try gets another place.
+    const bool refused = status == 401 || status == 403 || status == 400 || status == 410;
+    if (!refused) co_return error;
+    co_return Error(Code::kUnavailable,
+                    fmt::format("{}; {} had named it as the place of the bytes: try again",
+                                error.message(), settings_.registry));
+  }
   co_return co_await answer_error(op, std::move(doing), settings_.registry,
                                   std::move(answer.response));
 }

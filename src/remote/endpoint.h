@@ -2,14 +2,17 @@
 // here, so that the code above sees final answers only. Loop thread. Owned by RegistryCore.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "content/lanes.h"
 #include "remote/authorizer.h"
 #include "remote/quirks.h"
+#include "remote/throttle.h"
 #include "remote/wire.h"
 
 namespace berth::remote {
@@ -18,6 +21,8 @@ namespace berth::remote {
 struct BodySource {
   virtual ~BodySource() = default;
   virtual rt::Task<Result<http::Body>> open(rt::Op& op) = 0;
+  // False when so much of it has gone that the registry is better asked how far it is.
+  virtual bool may_repeat() const { return true; }
 };
 
 class TextBody : public BodySource {
@@ -45,12 +50,15 @@ struct Call {
   Tries tries = Tries::kSeveral;
   std::function<void(const std::string&)> on_wait =
       {};  // told what is waited for before each retry
+  std::optional<std::chrono::milliseconds> first_byte =
+      {};  // where the registry has much to do before it answers
 };
 
 struct Answer {
   http::Response response;
   http::Url url;            // that gave it: the base of a relative Location
   bool authorized = false;  // an Authorization was sent
+  bool renewed = false;     // a 401 to a body that was not repeated: the login is fresh now
 
   int status() const { return response.status; }
 };
@@ -61,6 +69,9 @@ class Endpoint {
     std::string registry;         // as the user calls it
     http::Url base;               // its path is a prefix of /v2
     std::string source_registry;  // of a mirror: whose content is asked for (?ns=); "" otherwise
+    std::vector<std::pair<std::string, Secret>> headers = {};  // for this origin only
+    std::vector<std::shared_ptr<Throttle>> throttles = {};
+    std::size_t connections = 0;  // for downloads, at most
   };
   Endpoint(rt::Loop& loop, Settings settings, const RegistryOptions& options);
 
@@ -69,6 +80,11 @@ class Endpoint {
   Quirks& quirks() { return quirks_; }
   // The connections to this host that move blobs.
   const std::shared_ptr<content::Lanes>& lanes() const { return lanes_; }
+  // Keeps the quirks for later runs.
+  rt::Task<void> remember_quirks(rt::Op& op);
+  HostPause& pause() { return pause_; }
+  // What keeps transfers with this host slow on purpose.
+  const std::vector<std::shared_ptr<Throttle>>& throttles() const { return throttles_; }
 
   // base + "/v2/" + path; `path` is already encoded where it needs to be.
   http::Url url(std::string_view path, std::string query = "") const;
@@ -81,6 +97,8 @@ class Endpoint {
   rt::Task<Error> error(rt::Op& op, std::string doing, Answer answer) const;
 
  private:
+  rt::Task<Status> wait_for_host(rt::Op& op, const Call& call);
+  bool is_stale_place(const Call& call, const Answer& answer) const;
   rt::Task<Result<Answer>> send_authorized(rt::Op& op, const Call& call);
   rt::Task<Result<Answer>> send_following(rt::Op& op, const Call& call, Secret authorization);
   rt::Task<Result<http::Response>> send_once(rt::Op& op, const Call& call, http::Url url,
@@ -91,6 +109,9 @@ class Endpoint {
   Wire wire_;
   Authorizer authorizer_;
   Quirks quirks_;
+  HostMemory* memory_;
+  HostPause pause_;
+  std::vector<std::shared_ptr<Throttle>> throttles_;
   std::shared_ptr<content::Lanes> lanes_;
 };
 

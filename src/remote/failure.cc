@@ -91,10 +91,11 @@ Error answer_error(std::string_view doing, std::string_view registry, int status
                                                  : fmt::format("HTTP {}, {}", status, errors.text);
   std::string message = fmt::format("{}: {} ({})", doing, fact, detail);
   if (!row.advice.empty()) message += "; " + fmt::format(fmt::runtime(row.advice), registry);
-  Error error(refined(row.code, errors), std::move(message));
   const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
-  if (const auto after = retry_after(headers, now))
-    return std::move(error).with_retry_after(*after);
+  const auto after = retry_after(headers, now);
+  if (after) message += fmt::format("; it asks to wait {}", format_duration(*after));
+  Error error(refined(row.code, errors), std::move(message));
+  if (after) return std::move(error).with_retry_after(*after);
   return error;
 }
 

@@ -174,10 +174,18 @@ class FakeRegistry : public http::Service {
   bool chunks_like_ecr = false;        // PATCH: 201, and what comes after the first is lost
   std::size_t keep_of_patch = SIZE_MAX;
   std::optional<std::string> min_chunk;
+  std::deque<std::size_t>
+      cut_uploads;           // the connection of the next bodies breaks after so many bytes
+  bool keep_cut = true;      // and what came stays; else the upload is gone
+  int lose_answers = 0;      // so many upload bodies are taken and never answered
+  std::string status_range;  // Range of an upload's status instead of the true one
   bool allow_mount = true;
   bool allow_delete = true;
   bool forget_blobs = false;  // acknowledges what it does not keep
   std::deque<Scripted> script;
+
+  // --- what it saw ---
+  std::uint64_t received = 0;  // bytes of upload bodies
 
   // --- what it holds ---
   std::map<std::string, Repo> repos;
@@ -205,11 +213,21 @@ class FakeRegistry : public http::Service {
     const std::string path = request.url.path;
     if (path == "/token") co_return co_await give_token(op, std::move(request));
     if (auto refused = check_access(request)) co_return std::move(*refused);
+    if (is_upload_body(request) && !cut_uploads.empty() &&
+        request.body.length.value_or(0) > cut_uploads.front()) {
+      co_return co_await cut_upload(op, std::move(request));
+    }
     // A real server that refuses a body by its length does so without reading it.
     if (request.body.length.value_or(0) > largest_put) co_return error(413, "SIZE_INVALID");
     CO_TRY(const std::string body, co_await http::read_all(op, std::move(request.body), 1 << 30));
     if (body.size() > largest_put) co_return error(413, "SIZE_INVALID");
-    co_return route(request, body);
+    if (is_upload_body(request)) received += body.size();
+    http::Response response = route(request, body);
+    if (is_upload_body(request) && lose_answers > 0) {
+      --lose_answers;
+      co_return fail(Code::kTimeout, "no answer");
+    }
+    co_return response;
   }
 
  private:
@@ -241,6 +259,27 @@ class FakeRegistry : public http::Service {
       return response;
     }
     return std::nullopt;
+  }
+
+  static bool is_upload_body(const http::Request& request) {
+    return request.url.path.contains("/blobs/uploads/") &&
+           (request.method == "PATCH" || request.method == "PUT");
+  }
+  rt::Task<Result<http::Response>> cut_upload(rt::Op& op, http::Request request) {
+    std::string came(cut_uploads.front(), '\0');
+    cut_uploads.pop_front();
+    std::size_t at = 0;
+    auto& reader = std::get<std::unique_ptr<rt::Reader>>(request.body.content);
+    while (at < came.size()) {
+      CO_TRY(const std::size_t count,
+             co_await reader->read(op, std::as_writable_bytes(std::span(came).subspan(at))));
+      at += count;
+    }
+    received += at;
+    const std::string id = request.url.path.substr(request.url.path.rfind('/') + 1);
+    if (keep_cut) uploads[id].second += came;
+    if (!keep_cut) uploads.erase(id);
+    co_return fail(Code::kUnavailable, "the connection broke");
   }
 
   // --- access ---
@@ -494,7 +533,11 @@ class FakeRegistry : public http::Service {
     if (request.method == "POST") return open_upload(request, name);
     const auto found = uploads.find(id);
     if (found == uploads.end()) return error(404, "BLOB_UPLOAD_UNKNOWN");
-    if (request.method == "GET") return accepted(name, id, 204);
+    if (request.method == "GET") {
+      http::Response status = accepted(name, id, 204);
+      if (!status_range.empty()) status.headers.set("Range", status_range);
+      return status;
+    }
     if (request.method == "DELETE") {
       uploads.erase(found);
       canceled.insert(id);
@@ -524,7 +567,8 @@ class FakeRegistry : public http::Service {
       if (held.empty()) held += body;
       return accepted(name, id, 201);
     }
-    if (!range.starts_with(std::to_string(held.size()) + "-")) return error(416, "RANGE_INVALID");
+    if (!range.empty() && !range.starts_with(std::to_string(held.size()) + "-"))
+      return error(416, "RANGE_INVALID");
     held += body.substr(0, keep_of_patch);
     return accepted(name, id);
   }

@@ -52,9 +52,33 @@ std::optional<milliseconds> Patience::next_delay(std::optional<std::chrono::seco
   const milliseconds delay =
       jittered(std::min(settings_.first_delay * (1 << doublings), settings_.longest_delay));
   if (!asked) return delay;
-  if (*asked > settings_.longest_retry_after - asked_so_far_) return std::nullopt;
-  asked_so_far_ += *asked;
+  if (!pause_.ask(*asked)) return std::nullopt;
   return std::max<milliseconds>(*asked, delay);
+}
+
+// Only what is added to the wait that was known counts, so that many streams that are told the same
+// at once cost the host's budget once. Who asked for nothing for a while has it whole again.
+bool HostPause::ask(std::chrono::seconds asked) {
+  constexpr std::chrono::minutes kForgiven{10};
+  const auto now = now_by(settings_);
+  if (now - until_ > kForgiven) spent_ = milliseconds(0);
+  if (asked > settings_.longest_retry_after) return false;  // and no overflow below
+  const auto added = std::chrono::ceil<milliseconds>(now + asked - std::max(now, until_));
+  if (added.count() <= 0) return true;
+  if (spent_ + added > settings_.longest_retry_after) return false;
+  spent_ += added;
+  until_ = now + asked;
+  return true;
+}
+
+milliseconds HostPause::left() const {
+  return std::chrono::ceil<milliseconds>(until_ - now_by(settings_));
+}
+
+Task<Status> HostPause::wait(rt::Op& op) const {
+  const auto time = left();
+  if (settings_.sleep) co_return co_await settings_.sleep(op, time);
+  co_return co_await rt::sleep_for(op, time);
 }
 
 Task<Status> Patience::wait(rt::Op& op, milliseconds delay) const {

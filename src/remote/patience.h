@@ -11,14 +11,33 @@
 
 namespace berth::remote {
 
+// What a host asked for with Retry-After: everything that goes there waits, and all of it together
+// is within one budget. Loop thread.
+class HostPause {
+ public:
+  explicit HostPause(const RetrySettings& settings) : settings_(settings) {}
+
+  // Takes a wait into account; false when it is more than is left of the budget.
+  bool ask(std::chrono::seconds asked);
+  std::chrono::milliseconds left() const;
+  rt::Task<Status> wait(rt::Op& op) const;
+
+ private:
+  RetrySettings settings_;
+  rt::SteadyTime until_{};
+  std::chrono::milliseconds spent_{0};
+};
+
 class Patience {
  public:
-  explicit Patience(const RetrySettings& settings) : settings_(settings) {}
+  Patience(const RetrySettings& settings, HostPause& pause) : settings_(settings), pause_(pause) {}
 
   // How long to wait before the next try; nullopt: take the outcome as it is.
   std::optional<std::chrono::milliseconds> after(const Result<http::Response>& outcome);
   std::optional<std::chrono::milliseconds> after(const http::Response& response);
   std::optional<std::chrono::milliseconds> after(const Error& error);
+  // The same for a failure that the caller knows to be mendable.
+  std::optional<std::chrono::milliseconds> again() { return next_delay(std::nullopt); }
   // Waits; kCancelled and kTimeout by the Op.
   rt::Task<Status> wait(rt::Op& op, std::chrono::milliseconds delay) const;
 
@@ -28,8 +47,8 @@ class Patience {
   std::optional<std::chrono::milliseconds> next_delay(std::optional<std::chrono::seconds> asked);
 
   const RetrySettings& settings_;
+  HostPause& pause_;
   int tries_ = 1;
-  std::chrono::seconds asked_so_far_{0};
 };
 
 // The time by the settings' clock.

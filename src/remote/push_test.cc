@@ -262,6 +262,30 @@ TEST_F(PushTest, AnAcknowledgementWithoutDigestIsChecked) {
   EXPECT_TRUE(lost.error().message().contains("acknowledged"));
 }
 
+TEST_F(PushTest, ABlobThatWasAcknowledgedAndLostIsNamed) {
+  ASSERT_TRUE(put(bytes_));
+  const std::string manifest = make_manifest("ai/x", bytes_);
+  registry_.repos["ai/x"].blobs.erase(blob_.digest.string());
+  const Status refused = put(manifest, oci::media::kManifest);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), Code::kUnavailable);
+  EXPECT_TRUE(refused.error().message().contains("acknowledged " + blob_.digest.string()))
+      << refused.error().message();
+}
+
+TEST_F(PushTest, AManifestThatWasAcknowledgedAndLostIsNamed) {
+  const std::string manifest = make_manifest("ai/x");
+  ASSERT_TRUE(put(manifest, oci::media::kManifest));
+  const oci::Descriptor top = oci::describe(manifest, oci::media::kManifest);
+  ASSERT_TRUE(loop_.run(repo().tag(op_, top, tag("v1"))));
+  registry_.repos["ai/x"].manifests.clear();
+  registry_.script.push_back(
+      {.method = "PUT", .path_prefix = "/v2/ai/x/manifests/v2", .status = 201});
+  const Status lost = loop_.run(repo().tag(op_, top, tag("v2")));
+  ASSERT_FALSE(lost);
+  EXPECT_TRUE(lost.error().message().contains("does not have it")) << lost.error().message();
+}
+
 TEST_F(PushTest, LimitsOfAHostAreExplained) {
   FakeRegistry ghcr;
   network_.host("https://ghcr.io", ghcr);

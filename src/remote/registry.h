@@ -17,8 +17,10 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "base/secret.h"
 #include "content/content.h"
 #include "http/client.h"
 #include "http/message.h"
@@ -27,19 +29,36 @@
 
 namespace berth::remote {
 
+class Throttle;
+struct HostMemory;
+struct UploadJournal;
+
 // Sends one request, once, to a place that the policy allows: http::Client::handle_with, or a fake.
 using Send =
     std::function<rt::Task<Result<http::Response>>(rt::Op&, http::Request, http::AddressPolicy)>;
 Send send_with(http::Client& client);
 
+// The host of a registry's API: Docker Hub's is not where its name says.
+std::string api_host(const std::string& registry);
+
 struct RetrySettings {
   int attempts = 5;  // of one request
   std::chrono::milliseconds first_delay{250};
   std::chrono::milliseconds longest_delay{5'000};
-  std::chrono::seconds longest_retry_after{120};  // a longer one gives up and says so
+  // Sum of what one host may ask for with Retry-After; a longer one gives up and says so.
+  std::chrono::seconds longest_retry_after{120};
   // Time, for tests. By default rt::sleep_for and the steady clock.
   std::function<rt::Task<Status>(rt::Op&, std::chrono::milliseconds)> sleep = {};
   std::function<rt::SteadyTime()> now = {};
+};
+
+// What the user said about one registry ([registry.host."NAME"]).
+struct HostOptions {
+  std::vector<std::string> mirrors;  // URLs, asked in this order with ?ns= before the registry
+  bool plain_http = false;
+  std::size_t connections = 0;   // for downloads, at most; 0: as everywhere
+  std::uint64_t limit_rate = 0;  // bytes a second with it and its mirrors; 0: none
+  std::vector<std::pair<std::string, Secret>> headers;  // with each request to it alone
 };
 
 struct RegistryOptions {
@@ -56,6 +75,14 @@ struct RegistryOptions {
   RetrySettings retry;
   std::uint64_t chunk_bytes = 16 * 1024 * 1024;  // of a chunked upload
   std::size_t connections = 16;                  // to one host, for downloads, at most
+  std::map<std::string, HostOptions> hosts;      // by the registry's name
+  std::shared_ptr<Throttle> throttle;            // of everything together
+  std::chrono::milliseconds first_byte{30'000};  // of an answer, besides what hashing takes
+  std::uint64_t max_manifest_bytes = oci::kMaxManifestBytes;
+  // Both outlive what is made with them; without, nothing is kept for later runs.
+  HostMemory* memory = nullptr;
+  UploadJournal* journal = nullptr;
+  std::uint64_t journal_from = 1024 * 1024;  // smaller blobs are sent again whole
 };
 
 class RegistryCore;  // shared by a Registry and its Repositories
@@ -66,6 +93,13 @@ class Repository : public content::Target, public content::Mounter, public conte
   ~Repository() override;
 
   const std::string& name() const;  // "ai/smollm2"
+
+  // How the calls that follow go: at most so fast, and who is told what a retry waits for.
+  struct Manner {
+    std::uint64_t limit_rate = 0;  // bytes a second; 0: no limit
+    std::function<void(const std::string&)> on_wait = {};
+  };
+  void set_manner(Manner manner);
 
   rt::Task<Result<content::Source>> fetch(rt::Op& op, oci::Descriptor blob,
                                           content::ByteRange range) override;

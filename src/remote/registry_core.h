@@ -20,6 +20,7 @@ class RegistryCore {
   rt::Loop& loop() { return loop_; }
   const std::string& name() const { return name_; }  // as the user calls it: "docker.io"
   const RegistryOptions& options() const { return options_; }
+  const HostOptions& host() const { return host_; }
   Endpoint& origin() { return origin_; }
 
   // A read that a mirror may answer. The mirrors are asked once each; what they cannot give comes
@@ -27,6 +28,7 @@ class RegistryCore {
   struct Read {
     Endpoint* endpoint;  // that answered
     Answer answer;
+    bool ranged;  // the Range was asked for
   };
   struct ReadCall {
     std::string doing;
@@ -34,6 +36,8 @@ class RegistryCore {
     std::string path;  // below /v2/
     http::Headers headers = {};
     std::string repository;
+    std::string range = {};  // "bytes=0-99", where parts of blobs come right
+    std::function<void(const std::string&)> on_wait = {};
   };
   rt::Task<Result<Read>> read(rt::Op& op, ReadCall call);
 
@@ -41,8 +45,14 @@ class RegistryCore {
   rt::Loop& loop_;
   std::string name_;
   RegistryOptions options_;
+  HostOptions host_;
+  Throttles throttles_;
   Endpoint origin_;
-  std::vector<std::unique_ptr<Endpoint>> mirrors_;
+  struct Mirror {
+    std::unique_ptr<Endpoint> endpoint;
+    rt::SteadyTime rests_until{};
+  };
+  std::vector<Mirror> mirrors_;
 };
 
 }  // namespace berth::remote

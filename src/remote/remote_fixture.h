@@ -45,6 +45,7 @@ class RemoteTest : public testing::Test {
     network_.host("http://localhost:5000", registry_, http::AddressKind::kLoopback);
     options_.send = network_.send();
     options_.retry.sleep = [this](rt::Op& op, std::chrono::milliseconds time) {
+      clock_ += time;
       return note_sleep(slept_, op, time);
     };
     options_.retry.now = [this] { return clock_; };

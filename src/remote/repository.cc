@@ -1,6 +1,7 @@
 #include "oci/media_types.h"
 #include "oci/reference.h"
 #include "remote/field.h"
+#include "remote/gunzip.h"
 #include "remote/manifest_type.h"
 #include "remote/repository_state.h"
 
@@ -25,7 +26,7 @@ Result<std::string> path_of(const oci::Reference& reference) {
 // The descriptor that a HEAD gives, when it says all and nothing is odd about it.
 Result<std::optional<oci::Descriptor>> described(const http::Headers& headers,
                                                  const std::optional<oci::Digest>& expected,
-                                                 const std::string& what) {
+                                                 const std::string& what, std::uint64_t most) {
   const auto digest = content_digest(headers);
   const auto size = content_length(headers);
   const std::string type = media_type(headers);
@@ -35,9 +36,9 @@ Result<std::optional<oci::Descriptor>> described(const http::Headers& headers,
     return fail(Code::kDigestMismatch, "{} was asked for and the registry offers {}", what,
                 digest->string());
   }
-  if (*size > oci::kMaxManifestBytes) {
+  if (*size > most) {
     return fail(Code::kTooLarge, "the manifest of {} is {}, more than the {} allowed", what,
-                format_size(*size), format_size(oci::kMaxManifestBytes));
+                format_size(*size), format_size(most));
   }
   return oci::Descriptor{.media_type = type, .digest = *digest, .size = *size};
 }
@@ -75,6 +76,7 @@ Call Repository::State::call(std::string doing, std::string method, std::string 
   Call call{.doing = std::move(doing), .method = std::move(method), .url = origin().url(path)};
   call.repository = name;
   call.scopes = ScopeSet::repository(name, actions);
+  call.on_wait = manner.on_wait;
   return call;
 }
 
@@ -87,7 +89,8 @@ Task<Result<oci::Descriptor>> Repository::resolve(rt::Op& op, oci::Reference ref
   RegistryCore::ReadCall head{.doing = doing,
                               .method = "HEAD",
                               .path = state_->name + "/manifests/" + path,
-                              .repository = state_->name};
+                              .repository = state_->name,
+                              .on_wait = state_->manner.on_wait};
   head.headers.set("Accept", kManifestTypes);
   CO_TRY(auto read, co_await state_->core->read(op, std::move(head)));
   const int status = read.answer.status();
@@ -95,7 +98,8 @@ Task<Result<oci::Descriptor>> Repository::resolve(rt::Op& op, oci::Reference ref
     co_return std::unexpected(co_await read.endpoint->error(op, doing, std::move(read.answer)));
   }
   if (status == 200) {
-    CO_TRY(auto descriptor, described(read.answer.response.headers, reference.digest, what));
+    CO_TRY(auto descriptor, described(read.answer.response.headers, reference.digest, what,
+                                      state_->core->options().max_manifest_bytes));
     if (descriptor) co_return std::move(*descriptor);
   }
   CO_TRY(ManifestBytes manifest, co_await state_->get_manifest(op, path, reference.digest, doing));
@@ -105,15 +109,20 @@ Task<Result<oci::Descriptor>> Repository::resolve(rt::Op& op, oci::Reference ref
 Task<Result<ManifestBytes>> Repository::State::get_manifest(rt::Op& op, std::string reference,
                                                             std::optional<oci::Digest> expected,
                                                             std::string doing) {
-  RegistryCore::ReadCall get{
-      .doing = doing, .path = name + "/manifests/" + reference, .repository = name};
+  RegistryCore::ReadCall get{.doing = doing,
+                             .path = name + "/manifests/" + reference,
+                             .repository = name,
+                             .on_wait = manner.on_wait};
   get.headers.set("Accept", kManifestTypes);
+  get.headers.set("Accept-Encoding", "identity");
   CO_TRY(auto read, co_await core->read(op, std::move(get)));
   if (read.answer.status() != 200)
     co_return std::unexpected(co_await read.endpoint->error(op, doing, std::move(read.answer)));
-  const http::Headers headers = std::move(read.answer.response.headers);
-  auto body =
-      co_await http::read_all(op, std::move(read.answer.response.body), oci::kMaxManifestBytes);
+  const http::Headers headers = read.answer.response.headers;
+  const std::uint64_t most = core->options().max_manifest_bytes;
+  CO_TRY(auto reader,
+         in_context(decoded(std::move(read.answer.response), most, "the manifest"), doing));
+  auto body = co_await http::read_all(op, http::Body(std::move(reader), std::nullopt), most);
   if (!body) co_return std::unexpected(std::move(body.error()).with_context(doing));
   const std::string what = shown(full_name(), reference);
   CO_TRY(
@@ -167,8 +176,12 @@ Task<Result<http::Headers>> Repository::State::put_manifest(rt::Op& op, std::str
   put.headers.set("Content-Type", manifest.media_type);
   put.body = &body;
   CO_TRY(Answer answer, co_await origin().send(op, std::move(put)));
-  if (answer.status() / 100 != 2)
-    co_return std::unexpected(co_await origin().error(op, doing, std::move(answer)));
+  if (answer.status() / 100 != 2) {
+    const bool may_miss = answer.status() == 400 || answer.status() == 404;
+    Error refused = co_await origin().error(op, doing, std::move(answer));
+    if (may_miss) CO_TRY_OK(co_await check_children(op, manifest.media_type, bytes, doing));
+    co_return std::unexpected(std::move(refused));
+  }
   http::Headers headers = answer.response.headers;
   co_await drain(op, std::move(answer.response));
   const auto stored = content_digest(headers);
@@ -178,6 +191,29 @@ Task<Result<http::Headers>> Repository::State::put_manifest(rt::Op& op, std::str
   }
   manifests.keep(manifest.digest, std::move(bytes));
   co_return headers;
+}
+
+// A manifest was refused: fails when that is because the registry lost what it had acknowledged.
+Task<Status> Repository::State::check_children(rt::Op& op, std::string media_type,
+                                               std::string bytes, std::string doing) {
+  const auto children = oci::children(bytes, media_type);
+  if (!children) co_return Status();
+  for (const oci::Descriptor& child : *children) {
+    if (!acknowledged.contains(child.digest)) continue;
+    CO_TRY_OK(co_await check_stored(op, "/blobs/", child, doing));
+  }
+  co_return Status();
+}
+
+// An acknowledgement is a claim: the registry is asked for what it acknowledged.
+Task<Status> Repository::State::check_stored(rt::Op& op, std::string kind, oci::Descriptor what,
+                                             std::string doing) {
+  Call head = call(doing, "HEAD", name + kind + what.digest.string(), "pull,push");
+  if (kind == "/manifests/") head.headers.set("Accept", what.media_type);
+  CO_TRY(const Answer answer, co_await origin().send(op, std::move(head)));
+  if (answer.status() != 404) co_return Status();
+  co_return fail(Code::kUnavailable, "{}: {} acknowledged {} and does not have it; push again",
+                 doing, core->name(), what.digest.string());
 }
 
 Task<Status> Repository::put(rt::Op& op, oci::Descriptor blob, content::Fetcher& from,
@@ -200,7 +236,7 @@ Task<Status> Repository::tag(rt::Op& op, oci::Descriptor manifest, oci::Referenc
   auto bytes = co_await state_->manifest_bytes(op, manifest);
   if (!bytes) co_return std::unexpected(std::move(bytes.error()).with_context(doing));
   CO_TRY_OK(co_await state_->put_manifest(op, reference.tag, manifest, std::move(*bytes), doing));
-  co_return Status();
+  co_return co_await state_->check_stored(op, "/manifests/", manifest, doing);
 }
 
 }  // namespace berth::remote

@@ -1,65 +1,68 @@
 #include <algorithm>
 
+#include "base/log.h"
 #include "oci/media_types.h"
 #include "remote/field.h"
+#include "remote/gunzip.h"
 #include "remote/repository_state.h"
 
 namespace berth::remote {
 namespace {
 
-// Which part of the blob an answer holds. kCorrupt when what it says does not fit what was asked.
-Result<content::ByteRange> body_range(const http::Response& response, std::uint64_t size,
-                                      content::ByteRange asked, std::string_view doing) {
-  const auto encoding = response.headers.get("Content-Encoding");
-  if (encoding && !iequals(trim(*encoding), "identity")) {
-    return fail(Code::kCorrupt, "{}: the server compressed it though it was asked not to", doing);
-  }
+// Which part of the blob a 206 holds, when that is a beginning of what was asked for; nullopt when
+// what it says cannot be used.
+std::optional<content::ByteRange> part_of(const http::Response& response, std::uint64_t size,
+                                          content::ByteRange asked) {
+  if (is_encoded(response.headers)) return std::nullopt;
   const auto length = content_length(response.headers);
-  if (response.status == 200) {  // the whole, whatever was asked for
-    if (length && *length != size)
-      return fail(Code::kCorrupt, "{}: the server offers {} bytes of {}", doing, *length, size);
-    return content::ByteRange{.offset = 0, .length = size};
-  }
   const auto range = parse_content_range(response.headers.get("Content-Range").value_or(""));
   const std::uint64_t last = asked.offset + *asked.length - 1;
-  const bool fits = range && range->first == asked.offset && range->last <= last &&
-                    range->total.value_or(size) == size;
-  const std::uint64_t got = fits ? range->last - range->first + 1 : 0;
-  if (!fits || length.value_or(got) != got) {
-    return fail(Code::kCorrupt, "{}: bytes {}-{} of {} were asked for and the server sent \"{}\"",
-                doing, asked.offset, last, size,
-                printable(response.headers.get("Content-Range").value_or(""), 100));
-  }
+  const bool fits = range && range->first == asked.offset && range->last >= range->first &&
+                    range->last <= last && range->total.value_or(size) == size;
+  if (!fits) return std::nullopt;
+  const std::uint64_t got = range->last - range->first + 1;
+  if (length.value_or(got) != got) return std::nullopt;
   return content::ByteRange{.offset = range->first, .length = got};
 }
 
-class TextReader : public rt::Reader {
- public:
-  explicit TextReader(std::string text) : text_(std::move(text)) {}
-  Task<Result<std::size_t>> read(rt::Op&, MutableBytes into) override {
-    const std::size_t count = std::min(into.size(), text_.size() - at_);
-    std::ranges::copy(as_bytes(std::string_view(text_).substr(at_, count)), into.begin());
-    at_ += count;
-    co_return count;
-  }
-
- private:
-  std::string text_;
-  std::size_t at_ = 0;
-};
-
-std::unique_ptr<rt::Reader> reader_of(http::Body body) {
-  if (auto* reader = std::get_if<std::unique_ptr<rt::Reader>>(&body.content))
-    return std::move(*reader);
-  auto* text = std::get_if<std::string>(&body.content);
-  return std::make_unique<TextReader>(text == nullptr ? "" : std::move(*text));
-}
+constexpr int kRangeTries = 2;
 
 }  // namespace
 
+// The answer with the blob or a part of it. A host whose parts come wrong is asked for whole blobs
+// from then on.
+Task<Result<RegistryCore::Read>> Repository::State::read_blob(rt::Op& op, oci::Descriptor blob,
+                                                              content::ByteRange range,
+                                                              std::string doing) {
+  RegistryCore::ReadCall get{.doing = doing,
+                             .path = name + "/blobs/" + blob.digest.string(),
+                             .repository = name,
+                             .on_wait = manner.on_wait};
+  get.headers.set("Accept-Encoding", "identity");
+  if (*range.length != blob.size) {
+    get.range = fmt::format("bytes={}-{}", range.offset, range.offset + *range.length - 1);
+  }
+  for (int tries = 1;; ++tries) {
+    CO_TRY(auto read, co_await core->read(op, get));
+    const int status = read.answer.status();
+    const bool wrong =
+        read.ranged &&
+        (status == 416 || (status == 206 && !part_of(read.answer.response, blob.size, range)));
+    if (!wrong) co_return read;
+    log::info("{}: {} answered {} with Content-Range \"{}\" to {}", doing,
+              read.answer.url.authority(), status,
+              printable(read.answer.response.headers.get("Content-Range").value_or(""), 100),
+              get.range);
+    if (tries < kRangeTries) continue;
+    read.endpoint->quirks().ranges = false;
+    co_await read.endpoint->remember_quirks(op);
+  }
+}
+
 Task<Result<content::Source>> Repository::State::fetch_blob(rt::Op& op, oci::Descriptor blob,
                                                             content::ByteRange range) {
-  const std::string doing = "cannot fetch " + shown(full_name(), blob.digest.string());
+  const std::string what = shown(full_name(), blob.digest.string());
+  const std::string doing = "cannot fetch " + what;
   if (range.offset > blob.size) {
     co_return fail(Code::kBadRange, "{}: the range begins at {} of {} bytes", doing, range.offset,
                    blob.size);
@@ -69,26 +72,29 @@ Task<Result<content::Source>> Repository::State::fetch_blob(rt::Op& op, oci::Des
   source.size = blob.size;
   source.offset = range.offset;
   if (*range.length == 0 && blob.size != 0) {
-    source.reader = std::make_unique<TextReader>("");
+    content::BytesFetcher nothing("");
+    CO_TRY(content::Source empty, co_await nothing.fetch(op, blob, {}));
+    source.reader = std::move(empty.reader);
     co_return source;
   }
-  const bool part = *range.length != blob.size;
-  RegistryCore::ReadCall get{
-      .doing = doing, .path = name + "/blobs/" + blob.digest.string(), .repository = name};
-  get.headers.set("Accept-Encoding", "identity");
-  if (part)
-    get.headers.set("Range",
-                    fmt::format("bytes={}-{}", range.offset, range.offset + *range.length - 1));
-  CO_TRY(auto read, co_await core->read(op, std::move(get)));
+  CO_TRY(auto read, co_await read_blob(op, blob, range, doing));
   const int status = read.answer.status();
-  if (status != 200 && !(part && status == 206)) {
+  if (status != 200 && !(read.ranged && status == 206)) {
     co_return std::unexpected(co_await read.endpoint->error(op, doing, std::move(read.answer)));
   }
-  CO_TRY(const content::ByteRange got, body_range(read.answer.response, blob.size, range, doing));
-  source.offset = got.offset;
-  source.lanes = read.endpoint->lanes();
-  source.reader = exactly(reader_of(std::move(read.answer.response.body)), *got.length,
-                          shown(full_name(), blob.digest.string()));
+  if (status == 200) range = {.offset = 0, .length = blob.size};  // whatever was asked for
+  source.offset = range.offset;
+  const http::Headers& headers = read.answer.response.headers;
+  const auto length = content_length(headers);
+  if (status == 200 && length && *length != blob.size && !is_encoded(headers)) {
+    co_return fail(Code::kCorrupt, "{}: the server offers {} bytes of {}", doing, *length,
+                   blob.size);
+  }
+  const bool encoded = is_encoded(headers);
+  CO_TRY(auto body, in_context(decoded(std::move(read.answer.response), blob.size, what), doing));
+  if (!encoded && read.endpoint->quirks().ranges) source.lanes = read.endpoint->lanes();
+  // A 206 of less than was asked for ends as one that is cut does: the rest is to be asked for.
+  source.reader = exactly(paced(std::move(body), throttles(*read.endpoint)), *range.length, what);
   co_return source;
 }
 
@@ -108,6 +114,19 @@ Task<Result<bool>> Repository::has(rt::Op& op, oci::Descriptor blob) {
   co_return false;
 }
 
+Throttles Repository::State::throttles(const Endpoint& endpoint) const {
+  Throttles all = endpoint.throttles();
+  if (own_throttle) all.push_back(own_throttle);
+  return all;
+}
+
+void Repository::set_manner(Manner manner) {
+  state_->manner = std::move(manner);
+  const std::uint64_t rate = state_->manner.limit_rate;
+  state_->own_throttle =
+      rate == 0 ? nullptr : std::make_shared<Throttle>(rate, state_->core->options().retry);
+}
+
 Task<Status> Repository::State::put_blob(rt::Op& op, oci::Descriptor blob, content::Fetcher& from,
                                          content::Progress& progress) {
   const std::string doing = fmt::format("cannot push {} to {}", blob.digest.string(), full_name());
@@ -122,8 +141,14 @@ Task<Status> Repository::State::put_blob(rt::Op& op, oci::Descriptor blob, conte
                 {.repository = name,
                  .doing = doing,
                  .chunk_bytes = core->options().chunk_bytes,
-                 .retry = core->options().retry});
-  co_return co_await upload.run(op, std::move(session));
+                 .retry = core->options().retry,
+                 .first_byte = core->options().first_byte,
+                 .throttles = throttles(origin()),
+                 .journal = core->options().journal,
+                 .journal_from = core->options().journal_from});
+  CO_TRY_OK(co_await upload.run(op, std::move(session)));
+  acknowledged.insert(blob.digest);
+  co_return Status();
 }
 
 Task<Result<bool>> Repository::mount(rt::Op& op, oci::Descriptor blob,

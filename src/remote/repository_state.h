@@ -46,6 +46,7 @@ struct Repository::State {
       : core(std::move(shared)), name(std::move(called)), fallback_tag(core->loop(), 1) {}
 
   Endpoint& origin() { return core->origin(); }
+  Throttles throttles(const Endpoint& endpoint) const;
   std::string full_name() const { return core->name() + "/" + name; }
   // A call to the registry itself with the given actions.
   Call call(std::string doing, std::string method, std::string path, std::string_view actions);
@@ -57,6 +58,8 @@ struct Repository::State {
                                                std::string doing);
   // The bytes of a known manifest, from the cache or the registry.
   rt::Task<Result<std::string>> manifest_bytes(rt::Op& op, oci::Descriptor wanted);
+  rt::Task<Result<RegistryCore::Read>> read_blob(rt::Op& op, oci::Descriptor blob,
+                                                 content::ByteRange range, std::string doing);
   rt::Task<Result<content::Source>> fetch_blob(rt::Op& op, oci::Descriptor blob,
                                                content::ByteRange range);
   rt::Task<Status> put_blob(rt::Op& op, oci::Descriptor blob, content::Fetcher& from,
@@ -65,6 +68,11 @@ struct Repository::State {
   rt::Task<Result<http::Headers>> put_manifest(rt::Op& op, std::string reference,
                                                oci::Descriptor manifest, std::string bytes,
                                                std::string doing);
+  rt::Task<Status> check_children(rt::Op& op, std::string media_type, std::string bytes,
+                                  std::string doing);
+  // `kind`: "/blobs/" or "/manifests/".
+  rt::Task<Status> check_stored(rt::Op& op, std::string kind, oci::Descriptor what,
+                                std::string doing);
   // One page of a list, and the call for the next one: Link rel="next", on the registry only.
   // Failure: the answer's.
   rt::Task<Result<Page>> read_page(rt::Op& op, Call call);
@@ -83,7 +91,10 @@ struct Repository::State {
 
   std::shared_ptr<RegistryCore> core;
   std::string name;
+  Manner manner;
+  std::shared_ptr<Throttle> own_throttle;
   ManifestCache manifests;
+  std::set<oci::Digest> acknowledged;  // blobs that were pushed
   std::set<oci::Digest> absent;  // asked for a moment ago and not there: put() need not ask again
   std::map<oci::Digest, UploadSession> sessions;  // opened by mounts that were not granted
   rt::Limiter fallback_tag;                       // its update is read, change, write

@@ -93,9 +93,9 @@ TEST_F(SocketsTest, AModelGoesThereAndBackWithATokenLogin) {
 TEST_F(SocketsTest, ChunksAfterARefusedPut) {
   registry_.largest_put = 2'000'000;
   const auto to = repository();
-  const Status refused = run(there_and_back(op_, *to, *to, bytes_, manifest_of(blob_), progress_));
-  EXPECT_FALSE(refused) << "chunks of 16 MB are larger than what it takes";
-  EXPECT_EQ(refused.error().code(), Code::kTooLarge) << refused.error().message();
+  const Status done = run(there_and_back(op_, *to, *to, bytes_, manifest_of(blob_), progress_));
+  EXPECT_TRUE(done) << "the first chunk was too large and the next are smaller: "
+                    << done.error().message();
 }
 
 // A source that hangs in its first reading, as a slow disk or another registry may.

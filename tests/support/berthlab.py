@@ -279,6 +279,32 @@ def sha256(data):
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
+def weights(path, size, seed=0):
+    """A GGUF of about `size` bytes that no engine could use: incompressible, quickly made, different for each seed."""
+    embedding = 1024
+
+    def text(value):
+        raw = value.encode()
+        return struct.pack("<Q", len(raw)) + raw
+
+    rows = size // (4 * embedding)
+    pairs = text("general.architecture") + struct.pack("<I", 8) + text("llama")
+    pairs += text("general.file_type") + struct.pack("<II", 4, 0)
+    table = text("token_embd.weight") + struct.pack("<I", 2) + struct.pack("<QQ", embedding, rows) + struct.pack("<IQ", 0, 0)
+    head = b"GGUF" + struct.pack("<IQQ", 3, 1, 2) + pairs + table
+    head += bytes(-len(head) % 32)
+    piece = os.urandom(1 << 20)
+    with open(path, "wb") as file:
+        file.write(head)
+        left, number = rows * 4 * embedding, seed << 32
+        while left:
+            part = number.to_bytes(8, "little") + piece[8 : min(left, len(piece))]
+            file.write(part)
+            left -= len(part)
+            number += 1
+    return pathlib.Path(path)
+
+
 def gguf(path, seed=1, embedding=64, layers=2, architecture="llama", context=2048, name="tiny-random"):
     """Writes a random llama model that llama-server loads: about half a megabyte."""
     import array
