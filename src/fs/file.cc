@@ -258,7 +258,11 @@ Status Dir::remove_dir(std::string_view name) const {
 
 Status Dir::remove_tree(std::string_view name) const {
   auto dir = subdir(name);
-  if (!dir) return remove(name);  // a file, a symlink (removed itself) or nothing
+  if (!dir) {
+    const auto info = find(name);
+    if (info && *info && (*info)->is_directory) return std::unexpected(std::move(dir.error()));
+    return remove(name);  // a file, a symlink (removed itself) or nothing
+  }
   TRY(const auto names, dir->list());
   for (const std::string& child : names) TRY_OK(dir->remove_tree(child));
   return remove_dir(name);
