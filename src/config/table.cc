@@ -308,8 +308,8 @@ void add_rest(std::vector<Key>& keys) {
   keys.push_back(key("client.token", {"BERTH_TOKEN"}, "token for client.host",
                      secret(BERTH_MEMBER(client.token))));
   // http_proxy in capitals is not read: a CGI server sets it from a request header.
-  keys.push_back(
-      key("proxy.http", {"http_proxy"}, "proxy for http", text(BERTH_MEMBER(proxy.http))));
+  keys.push_back(key("proxy.http", {"http_proxy", "all_proxy", "ALL_PROXY"}, "proxy for http",
+                     text(BERTH_MEMBER(proxy.http))));
   keys.push_back(key("proxy.https", {"https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"},
                      "proxy for https", text(BERTH_MEMBER(proxy.https))));
   keys.push_back(key("proxy.exclude", {"no_proxy", "NO_PROXY"},

@@ -66,7 +66,7 @@ std::optional<std::size_t> Upload::take_file(const FileRange& range, MutableByte
 
 bool Upload::rewind(std::uint64_t offset) {
   if (offset == at_) return true;
-  if (std::holds_alternative<std::unique_ptr<Reader>>(body_.content)) return false;
+  if (!std::holds_alternative<std::string>(body_.content)) return false;
   at_ = offset;
   staged_begin_ = staged_end_ = 0;
   ended_ = false;

@@ -27,7 +27,9 @@ class Upload {
 
   // Copies the next bytes; 0 at the end, nullopt when they have to be fetched first.
   std::optional<std::size_t> take(MutableBytes into);
-  // From the start again, when curl has to repeat the request; false when a Reader was read from.
+  // From the start again, when curl has to repeat the request on its own (a kept connection was
+  // dead); false when anything but a text has begun to go: what became of it is not known here, and
+  // an upload that is sent twice into one session is spoilt.
   bool rewind(std::uint64_t offset);
   rt::Task<Status> refill(rt::Op& op);
 
