@@ -186,7 +186,7 @@ std::chrono::milliseconds Transfer::patience() const {
 // for.
 std::optional<std::chrono::milliseconds> Transfer::time_to_connect() const {
   curl_off_t time = 0;
-  curl_easy_getinfo(easy_, CURLINFO_CONNECT_TIME_T, &time);
+  curl().easy_getinfo(easy_, CURLINFO_CONNECT_TIME_T, &time);
   if (time <= 0) return std::nullopt;
   return std::chrono::ceil<std::chrono::milliseconds>(std::chrono::microseconds(time));
 }
