@@ -1,8 +1,6 @@
 #include "engine/image_layers.h"
 
 #include <algorithm>
-#include <archive.h>
-#include <archive_entry.h>
 #include <cerrno>
 #include <fcntl.h>
 #include <memory>
@@ -13,6 +11,7 @@
 #include <vector>
 
 #include "base/text.h"
+#include "fs/archive_library.h"
 
 namespace berth::engine {
 namespace {
@@ -34,7 +33,7 @@ la_ssize_t pull(archive* reader, void* data, const void** out) {
   auto got = input->file.read_at(input->offset, input->buffer);
   if (!got) {
     input->failure = std::move(got.error());
-    archive_set_error(reader, EIO, "read failed");
+    fs::libarchive().set_error(reader, EIO, "read failed");
     return -1;
   }
   input->offset += *got;
@@ -43,19 +42,19 @@ la_ssize_t pull(archive* reader, void* data, const void** out) {
 }
 
 struct CloseReader {
-  void operator()(archive* reader) const { archive_read_free(reader); }
+  void operator()(archive* reader) const { fs::libarchive().read_free(reader); }
 };
 
 // The entries of one layer, from its beginning.
 class Entries {
  public:
-  explicit Entries(const fs::File& layer) : input_{layer}, reader_(archive_read_new()) {}
+  explicit Entries(const fs::File& layer) : input_{layer}, reader_(fs::libarchive().read_new()) {}
 
   Status open() {
-    archive_read_support_format_tar(reader_.get());
-    archive_read_support_filter_gzip(reader_.get());
-    archive_read_support_filter_zstd(reader_.get());
-    if (archive_read_open(reader_.get(), &input_, nullptr, pull, nullptr) != ARCHIVE_OK)
+    fs::libarchive().read_support_format_tar(reader_.get());
+    fs::libarchive().read_support_filter_gzip(reader_.get());
+    fs::libarchive().read_support_filter_zstd(reader_.get());
+    if (fs::libarchive().read_open(reader_.get(), &input_, nullptr, pull, nullptr) != ARCHIVE_OK)
       return broken();
     return {};
   }
@@ -64,7 +63,7 @@ class Entries {
   // what counts.
   Result<archive_entry*> next() {
     archive_entry* entry = nullptr;
-    const int state = archive_read_next_header(reader_.get(), &entry);
+    const int state = fs::libarchive().read_next_header(reader_.get(), &entry);
     if (state == ARCHIVE_EOF) return nullptr;
     if (state != ARCHIVE_OK && state != ARCHIVE_WARN) return broken();
     return entry;
@@ -75,7 +74,7 @@ class Entries {
       const void* data = nullptr;
       std::size_t length = 0;
       la_int64_t offset = 0;
-      const int state = archive_read_data_block(reader_.get(), &data, &length, &offset);
+      const int state = fs::libarchive().read_data_block(reader_.get(), &data, &length, &offset);
       if (state == ARCHIVE_EOF) return file.truncate(size);  // sparse entries end in a hole
       if (state != ARCHIVE_OK) return broken();
       const auto at = static_cast<std::uint64_t>(offset);
@@ -88,7 +87,7 @@ class Entries {
  private:
   std::unexpected<Error> broken() {
     if (input_.failure) return std::unexpected(std::move(*input_.failure));
-    const char* reason = archive_error_string(reader_.get());
+    const char* reason = fs::libarchive().error_string(reader_.get());
     return fail(Code::kCorrupt, "a layer of the image cannot be read: {}",
                 printable(reason == nullptr ? "damaged" : reason, 200));
   }
@@ -107,8 +106,8 @@ std::string clean(std::string_view name) {
 }
 
 std::string name_of(archive_entry* entry) {
-  const char* utf8 = archive_entry_pathname_utf8(entry);
-  return clean(text_or_empty(utf8 != nullptr ? utf8 : archive_entry_pathname(entry)));
+  const char* utf8 = fs::libarchive().entry_pathname_utf8(entry);
+  return clean(text_or_empty(utf8 != nullptr ? utf8 : fs::libarchive().entry_pathname(entry)));
 }
 
 Status check_name(const std::string& path) {
@@ -201,7 +200,7 @@ Status put_folder(const fs::Dir& root, const std::string& path) {
 Status put_file(const fs::Dir& parent, const std::string& name, archive_entry* entry,
                 std::uint64_t size, Entries& entries) {
   TRY_OK(make_way(parent, name));
-  const bool runs = (archive_entry_perm(entry) & 0111) != 0;
+  const bool runs = (fs::libarchive().entry_perm(entry) & 0111) != 0;
   TRY(fs::File file, parent.create_new(name, runs ? 0755 : 0644));
   return entries.write_blocks(file, size);
 }
@@ -235,14 +234,15 @@ Status put_second_name(const fs::Dir& root, const fs::Dir& parent, const std::st
 
 Status put(const fs::Dir& root, const std::string& path, archive_entry* entry, std::uint64_t size,
            Entries& entries) {
-  const char* second = archive_entry_hardlink(entry);
-  const auto type = archive_entry_filetype(entry);
+  const char* second = fs::libarchive().entry_hardlink(entry);
+  const auto type = fs::libarchive().entry_filetype(entry);
   if (second == nullptr && type == AE_IFDIR) return put_folder(root, path);
   const auto [folder, name] = split_name(path);
   TRY(const auto parent, folder_at(root, folder, Absent::kIsMade));
   if (second != nullptr) return put_second_name(root, *parent, name, clean(second));
   if (type == AE_IFREG) return put_file(*parent, name, entry, size, entries);
-  if (type == AE_IFLNK) return put_link(*parent, name, text_or_empty(archive_entry_symlink(entry)));
+  if (type == AE_IFLNK)
+    return put_link(*parent, name, text_or_empty(fs::libarchive().entry_symlink(entry)));
   return fail(Code::kCorrupt,
               "a layer of the image holds {}, which is a device or a pipe: an engine needs none",
               printable(path, 200));
@@ -276,7 +276,7 @@ Status ImageLayers::apply(const fs::File& layer) {
     const std::string path = name_of(entry);
     if (!path.empty()) TRY_OK(check_name(path));
     // Skipping what is declared unpacks it as well: counted before it is done.
-    const la_int64_t declared = std::max<la_int64_t>(archive_entry_size(entry), 0);
+    const la_int64_t declared = std::max<la_int64_t>(fs::libarchive().entry_size(entry), 0);
     const auto size = static_cast<std::uint64_t>(declared);
     TRY_OK(take_from(of_this, size, "far more than its packed bytes account for"));
     TRY_OK(take_from(limits_.bytes, size, "too many bytes"));
@@ -291,7 +291,7 @@ Status ImageLayers::apply(const fs::File& layer) {
     const std::string path = name_of(entry);
     if (path.empty() || is_whiteout(path)) continue;
     const auto size =
-        static_cast<std::uint64_t>(std::max<la_int64_t>(archive_entry_size(entry), 0));
+        static_cast<std::uint64_t>(std::max<la_int64_t>(fs::libarchive().entry_size(entry), 0));
     TRY_OK(put(root_, path, entry, size, second));
   }
 }

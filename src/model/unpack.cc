@@ -5,7 +5,7 @@
 #include <set>
 
 #include "base/text.h"
-#include "model/archive_library.h"
+#include "fs/archive_library.h"
 
 namespace berth::model {
 namespace {
@@ -26,7 +26,7 @@ la_ssize_t pull(archive* reader, void* data, const void** out) {
   auto got = input->file.read_at(input->offset, input->buffer);
   if (!got) {
     input->failure = std::move(got.error());
-    libarchive().set_error(reader, EIO, "read failed");
+    fs::libarchive().set_error(reader, EIO, "read failed");
     return -1;
   }
   input->offset += *got;
@@ -35,14 +35,14 @@ la_ssize_t pull(archive* reader, void* data, const void** out) {
 }
 
 struct CloseReader {
-  void operator()(archive* reader) const { libarchive().read_free(reader); }
+  void operator()(archive* reader) const { fs::libarchive().read_free(reader); }
 };
 using ReaderHandle = std::unique_ptr<archive, CloseReader>;
 
 class Unpacker {
  public:
   Unpacker(const fs::File& file, const fs::Dir& into, UnpackLimits limits)
-      : input_{file}, into_(into), limits_(limits), reader_(libarchive().read_new()) {}
+      : input_{file}, into_(into), limits_(limits), reader_(fs::libarchive().read_new()) {}
 
   Result<std::vector<std::string>> run(Packing packing);
 
@@ -65,16 +65,16 @@ class Unpacker {
 
 std::unexpected<Error> Unpacker::broken() {
   if (input_.failure) return std::unexpected(std::move(*input_.failure));
-  const char* reason = libarchive().error_string(reader_.get());
+  const char* reason = fs::libarchive().error_string(reader_.get());
   return fail(Code::kCorrupt, "the packed layer cannot be read: {}",
               printable(reason == nullptr ? "damaged" : reason));
 }
 
 Status Unpacker::open(Packing packing) {
-  libarchive().read_support_format_tar(reader_.get());
-  if (packing == Packing::kTarGzip) libarchive().read_support_filter_gzip(reader_.get());
-  if (packing == Packing::kTarZstd) libarchive().read_support_filter_zstd(reader_.get());
-  if (libarchive().read_open(reader_.get(), &input_, nullptr, pull, nullptr) != ARCHIVE_OK)
+  fs::libarchive().read_support_format_tar(reader_.get());
+  if (packing == Packing::kTarGzip) fs::libarchive().read_support_filter_gzip(reader_.get());
+  if (packing == Packing::kTarZstd) fs::libarchive().read_support_filter_zstd(reader_.get());
+  if (fs::libarchive().read_open(reader_.get(), &input_, nullptr, pull, nullptr) != ARCHIVE_OK)
     return broken();
   return {};
 }
@@ -87,7 +87,7 @@ Result<std::vector<std::string>> Unpacker::run(Packing packing) {
   TRY_OK(open(packing));
   archive_entry* entry = nullptr;
   for (;;) {
-    const int state = libarchive().read_next_header(reader_.get(), &entry);
+    const int state = fs::libarchive().read_next_header(reader_.get(), &entry);
     if (state == ARCHIVE_EOF) return std::move(files_);
     // A warning is a name or a header that was only half understood: not good enough for a model.
     if (state != ARCHIVE_OK) return broken();
@@ -97,8 +97,8 @@ Result<std::vector<std::string>> Unpacker::run(Packing packing) {
 
 // "./a/b/" -> "a/b"; "" for the root itself.
 std::string clean_name(archive_entry* entry) {
-  const char* utf8 = libarchive().entry_pathname_utf8(entry);
-  const char* raw = utf8 != nullptr ? utf8 : libarchive().entry_pathname(entry);
+  const char* utf8 = fs::libarchive().entry_pathname_utf8(entry);
+  const char* raw = utf8 != nullptr ? utf8 : fs::libarchive().entry_pathname(entry);
   std::string_view name = raw != nullptr ? raw : "";
   while (name.starts_with("./")) name.remove_prefix(2);
   while (name.ends_with('/')) name.remove_suffix(1);
@@ -110,16 +110,16 @@ Status Unpacker::take(archive_entry* entry) {
     return fail(Code::kTooLarge, "the packed layer holds more than {} entries", limits_.entries);
   }
   const std::string path = clean_name(entry);
-  const bool plain =
-      libarchive().entry_hardlink(entry) == nullptr && libarchive().entry_symlink(entry) == nullptr;
-  if (plain && libarchive().entry_filetype(entry) == AE_IFDIR) {
+  const bool plain = fs::libarchive().entry_hardlink(entry) == nullptr &&
+                     fs::libarchive().entry_symlink(entry) == nullptr;
+  if (plain && fs::libarchive().entry_filetype(entry) == AE_IFDIR) {
     if (path.empty()) return {};
     TRY_OK(in_context(fs::check_relative_path(path), "the packed layer has an unsafe name"));
     TRY(const fs::Dir made, into_.make_subdir(path));
     return {};
   }
   TRY_OK(in_context(fs::check_relative_path(path), "the packed layer has an unsafe name"));
-  if (plain && libarchive().entry_filetype(entry) == AE_IFREG) return take_file(path, entry);
+  if (plain && fs::libarchive().entry_filetype(entry) == AE_IFREG) return take_file(path, entry);
   return fail(
       Code::kCorrupt,
       "the packed layer holds {}, which is a link or a device: only files and folders are unpacked",
@@ -135,7 +135,7 @@ Status Unpacker::count(std::uint64_t bytes) {
 }
 
 Status Unpacker::take_file(const std::string& path, archive_entry* entry) {
-  const la_int64_t declared = libarchive().entry_size(entry);
+  const la_int64_t declared = fs::libarchive().entry_size(entry);
   if (declared < 0)
     return fail(Code::kCorrupt, "the packed layer does not say how big {} is", printable(path));
   const auto size = static_cast<std::uint64_t>(declared);
@@ -158,7 +158,7 @@ Status Unpacker::write_blocks(fs::File& file, const std::string& path, std::uint
     const void* data = nullptr;
     std::size_t length = 0;
     la_int64_t offset = 0;
-    const int state = libarchive().read_data_block(reader_.get(), &data, &length, &offset);
+    const int state = fs::libarchive().read_data_block(reader_.get(), &data, &length, &offset);
     if (state == ARCHIVE_EOF) return file.truncate(size);  // sparse entries end in a hole
     if (state != ARCHIVE_OK) return broken();
     const auto at = static_cast<std::uint64_t>(offset);

@@ -1,8 +1,8 @@
-#include "model/archive_library.h"
+#include "fs/archive_library.h"
 
 #include "base/shared_library.h"
 
-namespace berth::model {
+namespace berth::fs {
 namespace {
 
 ArchiveFunctions load() {
@@ -12,6 +12,7 @@ ArchiveFunctions load() {
   library.bind(archive.entry_hardlink, "archive_entry_hardlink");
   library.bind(archive.entry_pathname, "archive_entry_pathname");
   library.bind(archive.entry_pathname_utf8, "archive_entry_pathname_utf8");
+  library.bind(archive.entry_perm, "archive_entry_perm");
   library.bind(archive.entry_size, "archive_entry_size");
   library.bind(archive.entry_symlink, "archive_entry_symlink");
   library.bind(archive.error_string, "archive_error_string");
@@ -34,4 +35,4 @@ const ArchiveFunctions& libarchive() {
   return functions;
 }
 
-}  // namespace berth::model
+}  // namespace berth::fs

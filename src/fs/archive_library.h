@@ -1,17 +1,18 @@
-// libarchive's functions, loaded when the first of them is needed (base/shared_library.h). Private
-// to model. Any thread.
+// libarchive's functions, loaded when the first of them is needed (base/shared_library.h): the only
+// loader of it, for whoever reads archives. Any thread.
 #pragma once
 
 #include <archive.h>
 #include <archive_entry.h>
 
-namespace berth::model {
+namespace berth::fs {
 
 struct ArchiveFunctions {
   decltype(&::archive_entry_filetype) entry_filetype;
   decltype(&::archive_entry_hardlink) entry_hardlink;
   decltype(&::archive_entry_pathname) entry_pathname;
   decltype(&::archive_entry_pathname_utf8) entry_pathname_utf8;
+  decltype(&::archive_entry_perm) entry_perm;
   decltype(&::archive_entry_size) entry_size;
   decltype(&::archive_entry_symlink) entry_symlink;
   decltype(&::archive_error_string) error_string;
@@ -28,4 +29,4 @@ struct ArchiveFunctions {
 
 const ArchiveFunctions& libarchive();
 
-}  // namespace berth::model
+}  // namespace berth::fs
