@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -13,6 +14,7 @@
 namespace berth::http {
 namespace {
 
+constexpr std::chrono::milliseconds kLookAgain{50};
 constexpr auto kCurlTooLarge = static_cast<CURLcode>(100);  // CURLE_TOO_LARGE, not in 7.88's header
 
 Transfer& self_of(void* self) { return *static_cast<Transfer*>(self); }
@@ -131,7 +133,8 @@ curl_socket_t Transfer::on_open(void* self, curlsocktype, curl_sockaddr* address
       return CURL_SOCKET_BAD;
     }
   }
-  return ::socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+  transfer.socket_ = ::socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+  return transfer.socket_;
 }
 
 // A reused connection was opened under another request's policy.
@@ -174,30 +177,28 @@ void Transfer::finished(CURLcode code) {
 
 std::chrono::milliseconds Transfer::patience() const {
   const ClientLimits& limits = options_->limits;
-  if (!connected_) {
-    const auto connecting = time_to_connect();
-    return connecting ? *connecting + limits.tls : limits.connect;
-  }
+  if (!connected_) return reached_ ? limits.tls : limits.connect;
   if (!head_done_) return upload_.ended() ? route_.first_byte : limits.upload_stall;
   return limits.stall;
 }
 
-// How long it took until there was a connection; from then on TLS, or a proxy's word, is waited
+// curl does not tell when there is a connection; from then on TLS, or a proxy's word, is waited
 // for.
-std::optional<std::chrono::milliseconds> Transfer::time_to_connect() const {
-  curl_off_t time = 0;
-  curl().easy_getinfo(easy_, CURLINFO_CONNECT_TIME_T, &time);
-  if (time <= 0) return std::nullopt;
-  return std::chrono::ceil<std::chrono::milliseconds>(std::chrono::microseconds(time));
+void Transfer::look_for_connection() {
+  sockaddr_storage peer{};
+  socklen_t size = sizeof peer;
+  if (reached_ || connected_ || socket_ == CURL_SOCKET_BAD) return;
+  if (::getpeername(socket_, reinterpret_cast<sockaddr*>(&peer), &size) != 0) return;
+  reached_ = true;
+  moved();
 }
 
 Error Transfer::stalled() const {
-  const std::string_view what = !connected_ && time_to_connect()
-                                    ? "no TLS connection to {} within {}"
-                                : !connected_     ? "no connection to {} within {}"
-                                : head_done_      ? "{} sent nothing more for {}"
-                                : upload_.ended() ? "{} sent no answer within {}"
-                                                  : "{} took nothing of an upload for {}";
+  const std::string_view what = !connected_ && reached_ ? "no TLS connection to {} within {}"
+                                : !connected_           ? "no connection to {} within {}"
+                                : head_done_            ? "{} sent nothing more for {}"
+                                : upload_.ended()       ? "{} sent no answer within {}"
+                                                        : "{} took nothing of an upload for {}";
   return Error(Code::kTimeout, fmt::format(fmt::runtime(what), request_.url.authority(),
                                            format_duration(patience())));
 }
@@ -205,12 +206,16 @@ Error Transfer::stalled() const {
 // Until something changed; kTimeout when nothing has moved since `since` or later for as long as is
 // allowed.
 rt::Task<Status> Transfer::wait(rt::Op& op, rt::SteadyTime since) {
+  look_for_connection();
   const rt::SteadyTime seen = last_move_;
-  const rt::SteadyTime until = std::max(last_move_, since) + patience();
+  rt::SteadyTime until = std::max(last_move_, since) + patience();
+  if (!connected_ && !reached_)
+    until = std::min(until, std::chrono::steady_clock::now() + kLookAgain);
   const Status waited = co_await changed_.wait_until(op, until);
   if (waited) co_return Status();
   CO_TRY_OK(op.check());
   // What is waited for may be another thing by now, with a patience of its own.
+  look_for_connection();
   const rt::SteadyTime now = std::chrono::steady_clock::now();
   if (last_move_ != seen || now < std::max(last_move_, since) + patience()) co_return Status();
   co_return std::unexpected(stalled());

@@ -67,7 +67,7 @@ class Transfer : public CurlUser {
   rt::Task<Status> feed(rt::Op& op);
   rt::Task<Status> wait(rt::Op& op, rt::SteadyTime since);
   std::chrono::milliseconds patience() const;
-  std::optional<std::chrono::milliseconds> time_to_connect() const;
+  void look_for_connection();
   Error stalled() const;
   Error header_too_large() const;
   void give_up_upload();
@@ -88,7 +88,9 @@ class Transfer : public CurlUser {
   rt::Op* feeding_ = nullptr;  // the Op of a refill that a change ends
   rt::SteadyTime last_move_;
   bool added_ = false;
-  bool connected_ = false;
+  curl_socket_t socket_ = CURL_SOCKET_BAD;  // curl's, the last that was opened
+  bool reached_ = false;                    // the peer took the connection
+  bool connected_ = false;                  // and may be sent a request
   bool send_paused_ = false;
   bool recv_paused_ = false;
 
