@@ -151,11 +151,19 @@ def test_what_cannot_be_mended_is_said(berth, other, make_registry, weights, fau
 def test_a_stalled_server_is_given_up_in_the_time_that_was_set(berth, other, make_registry, weights):
     registry = make_registry()
     reference = pushed(berth, registry, weights)
-    registry.fault("stall", "GET", layer(weights), after=MIB, times=1000)
+    registry.fault("stall", "GET", layer(weights), after=0, times=1000)
     quick = {"BERTH_NETWORK_STALL_TIMEOUT": "200ms", "BERTH_NETWORK_FIRST_BYTE_TIMEOUT": "2s"}
     done = other.run("pull", reference, ok=False, env=quick, timeout=300)
     assert done.returncode == 5, done.stderr
     assert "200 ms" in one_sentence(done)
+
+
+def test_a_server_that_stalls_again_and_again_is_followed_as_long_as_bytes_come(berth, other, make_registry, weights):
+    registry = make_registry()
+    reference = pushed(berth, registry, weights)
+    registry.fault("stall", "GET", layer(weights), after=4 * MIB, times=1000)
+    other.run("pull", reference, env={"BERTH_NETWORK_STALL_TIMEOUT": "200ms"}, timeout=300)
+    assert holds(other, weights)
 
 
 def test_a_limited_rate_is_kept(berth, other, make_registry, weights):
