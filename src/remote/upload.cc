@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/failpoint.h"
 #include "remote/field.h"
 
 namespace berth::remote {
@@ -171,6 +172,7 @@ Task<Result<UploadSession>> Upload::open(rt::Op& op) {
     co_return std::unexpected(co_await endpoint_.error(op, settings_.doing, std::move(answer)));
   auto session = in_context(session_of(endpoint_, answer), settings_.doing);
   co_await drain(op, std::move(answer.response));
+  BERTH_FAILPOINT("remote.upload.after_post");
   co_return session;
 }
 
@@ -310,6 +312,7 @@ Task<Result<Upload::Step>> Upload::patch_refused(rt::Op& op, Answer answer, std:
 }
 
 Task<Result<Upload::Step>> Upload::finish(rt::Op& op) {
+  BERTH_FAILPOINT("remote.upload.before_close");
   body_.slice(blob_.size, 0);
   Call put = closing_call();
   auto outcome = co_await endpoint_.send(op, std::move(put));

@@ -1,5 +1,6 @@
 #include "store/receiver.h"
 
+#include "base/failpoint.h"
 #include "store/file_pass.h"
 
 namespace berth::store {
@@ -71,6 +72,7 @@ Status Receiver::keep(std::uint64_t offset, Bytes bytes, bool in_order) {
     if (in_order) hasher_.update(step);
   }
   file_.start_writeback(offset, bytes.size());
+  BERTH_FAILPOINT("store.receive.before_journal");
   const std::uint64_t unit = offset / plan_.unit_bytes();
   return journal_.received(unit, offset + bytes.size() - unit * plan_.unit_bytes());
 }
@@ -112,6 +114,7 @@ Task<Status> Receiver::seal_along(rt::Op& op) {
     const Journal::Extents extents = extents_;
     CO_TRY_OK(co_await rt::blocking(loop_, [this, &extents]() -> Status {
       TRY_OK(file_.sync());
+      BERTH_FAILPOINT("store.receive.before_seal");
       return journal_.seal(extents);
     }));
   }

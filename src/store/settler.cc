@@ -3,6 +3,8 @@
 #include <map>
 #include <sys/stat.h>
 
+#include "base/failpoint.h"
+
 namespace berth::store {
 namespace {
 
@@ -45,9 +47,11 @@ Task<Status> Settler::lead(rt::Op& op) {
     batch.push_back(std::move(waiting_.front()));
     waiting_.pop_front();
   }
+  BERTH_FAILPOINT("store.settle.before_sync");
   rt::Scope syncs(desk_.loop());
   for (const auto& entry : batch) syncs.spawn(make_durable(entry));
   (void)co_await syncs.join();
+  BERTH_FAILPOINT("store.settle.after_sync");
   Status done = co_await enter(op, batch);
   if (done) done = co_await sync_folders(batch);
   if (done) co_return done;
