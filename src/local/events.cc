@@ -41,10 +41,17 @@ void EventBridge::grow_total(std::uint64_t bytes) {
   events_.on({.kind = control::Event::Kind::kTotal, .size = total_});
 }
 
+void EventBridge::resumed(const content::Event& event) {
+  seen_[event.blob.digest] = event.current;
+  const auto name = names_.find(event.blob.digest);
+  message(fmt::format("{} of {} are here from an earlier try", format_size(event.current),
+                      name == names_.end() ? event.blob.digest.short_hex() : name->second));
+}
+
 void EventBridge::on(const content::Event& event) {
   using Kind = content::Event::Kind;
   if (event.kind == Kind::kStart) grow_total(event.blob.size);
-  if (event.kind == Kind::kResumed) seen_[event.blob.digest] = event.current;
+  if (event.kind == Kind::kResumed) resumed(event);
   if (event.kind == Kind::kBytes || event.kind == Kind::kDone) {
     std::uint64_t& seen = seen_[event.blob.digest];
     if (event.current > seen) transferred_ += event.current - seen;

@@ -24,6 +24,7 @@ class EventBridge : public content::Progress {
   std::uint64_t transferred() const { return transferred_; }
 
  private:
+  void resumed(const content::Event& event);
   void grow_total(std::uint64_t bytes);
 
   control::Events& events_;
