@@ -33,7 +33,7 @@ namespace berth::http {
 // were willing.
 struct ClientLimits {
   std::chrono::milliseconds connect{10'000};
-  std::chrono::milliseconds tls{10'000};  // from the moment at which TLS begins
+  std::chrono::milliseconds tls{10'000};  // and the proxy's part, once there is a connection
   std::chrono::milliseconds first_byte{
       30'000};  // from the end of the upload to the first byte of the answer
   std::chrono::milliseconds stall{15'000};

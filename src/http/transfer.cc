@@ -133,15 +133,6 @@ curl_socket_t Transfer::on_open(void* self, curlsocktype, curl_sockaddr* address
   return ::socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
-// There is a connection, and TLS begins on it.
-CURLcode Transfer::on_tls(CURL*, void*, void* self) {
-  Transfer& transfer = self_of(self);
-  transfer.tls_begun_ = true;
-  transfer.moved();
-  transfer.multi_->touch(transfer);
-  return CURLE_OK;
-}
-
 // A reused connection was opened under another request's policy.
 int Transfer::on_ready(void* self, char* remote, char*, int, int) {
   Transfer& transfer = self_of(self);
@@ -181,17 +172,30 @@ void Transfer::finished(CURLcode code) {
 
 std::chrono::milliseconds Transfer::patience() const {
   const ClientLimits& limits = options_->limits;
-  if (!connected_) return tls_begun_ ? limits.tls : limits.connect;
+  if (!connected_) {
+    const auto connecting = time_to_connect();
+    return connecting ? *connecting + limits.tls : limits.connect;
+  }
   if (!head_done_) return upload_.ended() ? route_.first_byte : limits.upload_stall;
   return limits.stall;
 }
 
+// How long it took until there was a connection; from then on TLS, or a proxy's word, is waited
+// for.
+std::optional<std::chrono::milliseconds> Transfer::time_to_connect() const {
+  curl_off_t time = 0;
+  curl_easy_getinfo(easy_, CURLINFO_CONNECT_TIME_T, &time);
+  if (time <= 0) return std::nullopt;
+  return std::chrono::ceil<std::chrono::milliseconds>(std::chrono::microseconds(time));
+}
+
 Error Transfer::stalled() const {
-  const std::string_view what = !connected_ && tls_begun_ ? "no TLS connection to {} within {}"
-                                : !connected_             ? "no connection to {} within {}"
-                                : head_done_              ? "{} sent nothing more for {}"
-                                : upload_.ended()         ? "{} sent no answer within {}"
-                                                          : "{} took nothing of an upload for {}";
+  const std::string_view what = !connected_ && time_to_connect()
+                                    ? "no TLS connection to {} within {}"
+                                : !connected_     ? "no connection to {} within {}"
+                                : head_done_      ? "{} sent nothing more for {}"
+                                : upload_.ended() ? "{} sent no answer within {}"
+                                                  : "{} took nothing of an upload for {}";
   return Error(Code::kTimeout, fmt::format(fmt::runtime(what), request_.url.authority(),
                                            format_duration(patience())));
 }

@@ -52,7 +52,6 @@ class Transfer : public CurlUser {
   static std::size_t on_upload(char* bytes, std::size_t size, std::size_t count, void* self);
   static int on_seek(void* self, curl_off_t offset, int origin);
   static curl_socket_t on_open(void* self, curlsocktype purpose, curl_sockaddr* address);
-  static CURLcode on_tls(CURL*, void* context, void* self);
   static int on_ready(void* self, char* remote, char* local, int remote_port, int local_port);
 
   void set_options();
@@ -68,6 +67,7 @@ class Transfer : public CurlUser {
   rt::Task<Status> feed(rt::Op& op);
   rt::Task<Status> wait(rt::Op& op, rt::SteadyTime since);
   std::chrono::milliseconds patience() const;
+  std::optional<std::chrono::milliseconds> time_to_connect() const;
   Error stalled() const;
   Error header_too_large() const;
   void give_up_upload();
@@ -88,7 +88,6 @@ class Transfer : public CurlUser {
   rt::Op* feeding_ = nullptr;  // the Op of a refill that a change ends
   rt::SteadyTime last_move_;
   bool added_ = false;
-  bool tls_begun_ = false;
   bool connected_ = false;
   bool send_paused_ = false;
   bool recv_paused_ = false;
