@@ -6,6 +6,7 @@ namespace berth::remote {
 namespace {
 
 constexpr int kMaxRedirects = 5;
+constexpr std::chrono::seconds kWorthTelling{1};
 
 bool is_redirect(int status) {
   return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
@@ -99,7 +100,7 @@ Task<Result<Answer>> Endpoint::send(rt::Op& op, Call call) {
                        : is_stale_place(call, *outcome) ? patience.again()
                                                         : patience.after(outcome->response);
     if (!delay) co_return in_context(std::move(outcome), call.doing);
-    if (call.on_wait) call.on_wait(wait_text(outcome, *delay));
+    if (call.on_wait && *delay > kWorthTelling) call.on_wait(wait_text(outcome, *delay));
     if (outcome) co_await drain(op, std::move(outcome->response));
     CO_TRY_OK(co_await patience.wait(op, *delay));
   }

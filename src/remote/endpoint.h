@@ -49,7 +49,7 @@ struct Call {
   ScopeSet scopes = {};
   Tries tries = Tries::kSeveral;
   std::function<void(const std::string&)> on_wait =
-      {};  // told what is waited for before each retry
+      {};  // told what is waited for when that takes more than a second
   std::optional<std::chrono::milliseconds> first_byte =
       {};  // where the registry has much to do before it answers
 };

@@ -265,7 +265,7 @@ def test_a_killed_push_goes_on_where_the_registry_is(berth, make_registry, folde
 def test_a_push_that_is_told_to_wait_says_so(berth, make_registry, weights):
     registry = make_registry()
     reference = packaged(berth, registry, weights)
-    registry.fault("status", "POST", "/blobs/uploads/", code=503, headers={"Retry-After": "1"})
+    registry.fault("status", "POST", "/blobs/uploads/", code=503, headers={"Retry-After": "2"})
     done = berth.run("push", "--progress", "json", reference)
     assert "trying again in" in done.stdout + done.stderr
 
