@@ -188,7 +188,7 @@ def test_a_draft_model_drafts(user, smollm2, daemon):
     lonely = user.run("configure", "--speculative-num-tokens", "4", smollm2, ok=False)
     assert lonely.returncode == 2 and "--speculative-draft-model" in lonely.stderr
 
-    body = ask(smollm2, "Count from 1 to 10.", max_tokens=16)
+    body = ask(smollm2, "Count from 1 to 10.", max_tokens=10)
     plain = daemon.json("POST", "/v1/chat/completions", body)
     user.run("configure", "--speculative-draft-model", smollm2, "--speculative-num-tokens", "6",
              "--speculative-min-acceptance-rate", "0.4", smollm2, "--", "--threads", "1", "--spec-draft-threads", "1")

@@ -214,7 +214,7 @@ class Daemon:
         self.process.stderr.close()
         self.process.stderr = None
 
-    def request(self, method, path, body=None, headers=None, timeout=120):
+    def request(self, method, path, body=None, headers=None, timeout=300):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         headers = dict(headers or {})
         if isinstance(body, (dict, list)):
