@@ -221,7 +221,7 @@ InferenceRoutes::Answer InferenceRoutes::finish(rt::Op& op, Begun begun, Exchang
   CO_TRY(const std::string rest,
          co_await http::read_all(op, std::move(begun.response.body), kMaxAnswer));
   text += rest;
-  replace_model(text, quoted(exchange.model));
+  replace_model(text, json_quoted(exchange.model));
   ledger_.ended(begun.engine->info(), exchange, text);
   exchange.record.status = response.status;
   if (ledger_.recording()) exchange.record.response = text.substr(0, Recorder::kMaxBody + 1);

@@ -38,14 +38,14 @@ TEST(JsonScan, RefusesWhatIsNoObject) {
 TEST(JsonScan, ReplacesOnlyTheKey) {
   std::string text =
       R"({"choices":[{"delta":{"content":"\"model\":\"x\""}}],"model":"/srv/m.gguf","id":"1"})";
-  replace_model(text, quoted("a\"b"));
+  replace_model(text, json_quoted("a\"b"));
   EXPECT_EQ(text,
             R"({"choices":[{"delta":{"content":"\"model\":\"x\""}}],"model":"a\"b","id":"1"})");
   std::string none = R"({"object":"list"})";
-  replace_model(none, quoted("m"));
+  replace_model(none, json_quoted("m"));
   EXPECT_EQ(none, R"({"object":"list"})");
   std::string cut = R"({"model":"unfinis)";
-  replace_model(cut, quoted("m"));
+  replace_model(cut, json_quoted("m"));
   EXPECT_EQ(cut, R"({"model":"unfinis)");
 }
 

@@ -107,7 +107,7 @@ Result<std::optional<std::string>> top_level_string(std::string_view text, std::
   return found;
 }
 
-std::string quoted(std::string_view text) { return json::serialize(json::Value(text)); }
+std::string json_quoted(std::string_view text) { return json::serialize(json::Value(text)); }
 
 void replace_model(std::string& text, std::string_view quoted_model) {
   constexpr std::string_view kKey = "\"model\":\"";

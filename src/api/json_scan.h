@@ -18,9 +18,9 @@ Result<std::optional<std::string>> top_level_string(std::string_view text, std::
 
 // Replaces the value of the first member "model" of compact JSON. An unescaped "model": can only be
 // a key, so the text of an answer, which is inside a string, is never touched. `quoted_model` is
-// what quoted() makes of it, once for all the events of a stream.
+// what json_quoted() makes of it, once for all the events of a stream.
 void replace_model(std::string& text, std::string_view quoted_model);
-std::string quoted(std::string_view text);  // as a JSON string
+std::string json_quoted(std::string_view text);  // as a JSON string
 
 // The number after the last `"key":`.
 std::optional<std::uint64_t> last_number(std::string_view text, std::string_view key);

@@ -25,7 +25,7 @@ class EventRelay : public rt::Reader {
       : ledger_(ledger),
         engine_(std::move(engine)),
         exchange_(std::move(exchange)),
-        quoted_model_(quoted(exchange_.model)),
+        quoted_model_(json_quoted(exchange_.model)),
         body_(std::move(body)) {
     take(first);
   }
