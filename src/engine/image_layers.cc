@@ -16,34 +16,8 @@
 namespace berth::engine {
 namespace {
 
-constexpr std::size_t kReadBytes = 256 * 1024;
 constexpr std::string_view kWhiteout = ".wh.";
 constexpr std::string_view kOpaque = ".wh..wh..opq";
-
-// Our own positional reads, so that a layer can be gone through twice.
-struct Input {
-  const fs::File& file;
-  std::uint64_t offset = 0;
-  std::vector<std::byte> buffer = std::vector<std::byte>(kReadBytes);
-  std::optional<Error> failure = {};
-};
-
-la_ssize_t pull(archive* reader, void* data, const void** out) {
-  auto* input = static_cast<Input*>(data);
-  auto got = input->file.read_at(input->offset, input->buffer);
-  if (!got) {
-    input->failure = std::move(got.error());
-    fs::libarchive().set_error(reader, EIO, "read failed");
-    return -1;
-  }
-  input->offset += *got;
-  *out = input->buffer.data();
-  return static_cast<la_ssize_t>(*got);
-}
-
-struct CloseReader {
-  void operator()(archive* reader) const { fs::libarchive().read_free(reader); }
-};
 
 // The entries of one layer, from its beginning.
 class Entries {
@@ -54,7 +28,8 @@ class Entries {
     fs::libarchive().read_support_format_tar(reader_.get());
     fs::libarchive().read_support_filter_gzip(reader_.get());
     fs::libarchive().read_support_filter_zstd(reader_.get());
-    if (fs::libarchive().read_open(reader_.get(), &input_, nullptr, pull, nullptr) != ARCHIVE_OK)
+    if (fs::libarchive().read_open(reader_.get(), &input_, nullptr, fs::pull_archive, nullptr) !=
+        ARCHIVE_OK)
       return broken();
     return {};
   }
@@ -92,8 +67,8 @@ class Entries {
                 printable(reason == nullptr ? "damaged" : reason, 200));
   }
 
-  Input input_;
-  std::unique_ptr<archive, CloseReader> reader_;
+  fs::ArchiveInput input_;
+  fs::ArchiveReader reader_;
 };
 
 std::string_view text_or_empty(const char* text) { return text == nullptr ? "" : text; }

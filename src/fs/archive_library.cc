@@ -1,5 +1,7 @@
 #include "fs/archive_library.h"
 
+#include <cerrno>
+
 #include "base/shared_library.h"
 
 namespace berth::fs {
@@ -33,6 +35,19 @@ ArchiveFunctions load() {
 const ArchiveFunctions& libarchive() {
   static const ArchiveFunctions functions = load();
   return functions;
+}
+
+la_ssize_t pull_archive(archive* reader, void* data, const void** bytes) {
+  auto* input = static_cast<ArchiveInput*>(data);
+  auto got = input->file.read_at(input->offset, input->buffer);
+  if (!got) {
+    input->failure = std::move(got.error());
+    libarchive().set_error(reader, EIO, "read failed");
+    return -1;
+  }
+  input->offset += *got;
+  *bytes = input->buffer.data();
+  return static_cast<la_ssize_t>(*got);
 }
 
 }  // namespace berth::fs

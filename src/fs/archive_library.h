@@ -4,6 +4,11 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "fs/file.h"
 
 namespace berth::fs {
 
@@ -28,5 +33,21 @@ struct ArchiveFunctions {
 };
 
 const ArchiveFunctions& libarchive();
+
+struct FreeArchive {
+  void operator()(archive* reader) const { libarchive().read_free(reader); }
+};
+using ArchiveReader = std::unique_ptr<archive, FreeArchive>;
+
+// What libarchive pulls its bytes from: positional reads, so that the file's offset is nobody's
+// business and an archive can be gone through twice.
+struct ArchiveInput {
+  const File& file;
+  std::uint64_t offset = 0;
+  std::vector<std::byte> buffer = std::vector<std::byte>(256 * 1024);
+  std::optional<Error> failure = {};
+};
+// The callback for read_open(), whose data is an ArchiveInput.
+la_ssize_t pull_archive(archive* reader, void* input, const void** bytes);
 
 }  // namespace berth::fs

@@ -10,35 +10,6 @@
 namespace berth::model {
 namespace {
 
-constexpr std::size_t kReadBytes = 256 * 1024;
-
-// What libarchive pulls its bytes from: our own positional reads, so that the file's offset is
-// nobody's business.
-struct Input {
-  const fs::File& file;
-  std::uint64_t offset = 0;
-  std::vector<std::byte> buffer = std::vector<std::byte>(kReadBytes);
-  std::optional<Error> failure = {};
-};
-
-la_ssize_t pull(archive* reader, void* data, const void** out) {
-  auto* input = static_cast<Input*>(data);
-  auto got = input->file.read_at(input->offset, input->buffer);
-  if (!got) {
-    input->failure = std::move(got.error());
-    fs::libarchive().set_error(reader, EIO, "read failed");
-    return -1;
-  }
-  input->offset += *got;
-  *out = input->buffer.data();
-  return static_cast<la_ssize_t>(*got);
-}
-
-struct CloseReader {
-  void operator()(archive* reader) const { fs::libarchive().read_free(reader); }
-};
-using ReaderHandle = std::unique_ptr<archive, CloseReader>;
-
 class Unpacker {
  public:
   Unpacker(const fs::File& file, const fs::Dir& into, UnpackLimits limits)
@@ -54,10 +25,10 @@ class Unpacker {
   Status count(std::uint64_t bytes);
   std::unexpected<Error> broken();
 
-  Input input_;
+  fs::ArchiveInput input_;
   const fs::Dir& into_;
   UnpackLimits limits_;
-  ReaderHandle reader_;
+  fs::ArchiveReader reader_;
   std::uint64_t total_ = 0;
   std::size_t entries_ = 0;
   std::vector<std::string> files_;
@@ -74,7 +45,8 @@ Status Unpacker::open(Packing packing) {
   fs::libarchive().read_support_format_tar(reader_.get());
   if (packing == Packing::kTarGzip) fs::libarchive().read_support_filter_gzip(reader_.get());
   if (packing == Packing::kTarZstd) fs::libarchive().read_support_filter_zstd(reader_.get());
-  if (fs::libarchive().read_open(reader_.get(), &input_, nullptr, pull, nullptr) != ARCHIVE_OK)
+  if (fs::libarchive().read_open(reader_.get(), &input_, nullptr, fs::pull_archive, nullptr) !=
+      ARCHIVE_OK)
     return broken();
   return {};
 }
