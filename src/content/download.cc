@@ -105,7 +105,8 @@ class Download {
       lanes_->take();
       if (!start(op, scope, Kind::kBeside)) lanes_->give_back();
     }
-    while (lanes_->try_take()) {
+    // What was started may have ended at once, and found out that more are of no use.
+    while (!whole_only_ && lanes_->try_take()) {
       if (start(op, scope, Kind::kAnother)) continue;
       lanes_->give_back();
       break;

@@ -28,6 +28,7 @@ class Server : public Fetcher {
   rt::Loop& loop;
   std::string bytes;
   bool ranges = true;
+  std::size_t whole_from = SIZE_MAX;  // this request and all behind it get the whole blob
   std::shared_ptr<Lanes> lanes;
   std::map<int, std::uint64_t> cut_after;  // of the n-th request: bytes until it breaks
   std::map<int, Error> refusals;           // of the n-th request
@@ -45,11 +46,12 @@ class Server : public Fetcher {
     requests.push_back(range);
     if (const auto refused = refusals.find(number); refused != refusals.end())
       co_return std::unexpected(refused->second);
+    const bool ranged = ranges && requests.size() <= whole_from;
     Source source;
     source.size = bytes.size();
-    source.offset = ranges ? range.offset : 0;
+    source.offset = ranged ? range.offset : 0;
     source.lanes = lanes;
-    std::uint64_t end = ranges && range.length ? range.offset + *range.length : bytes.size();
+    std::uint64_t end = ranged && range.length ? range.offset + *range.length : bytes.size();
     if (short_to.contains(number)) end = std::min(end, range.offset + short_to[number]);
     source.reader = std::make_unique<Body>(*this, number, source.offset, end);
     co_return std::move(source);
@@ -234,6 +236,19 @@ TEST_F(DownloadTest, ServersThatLoseTheirRangesOnTheWayDoNotConfuse) {
   ASSERT_TRUE(
       loop.run(download(op, loop, server, blob, plan, memory, turn, {.tick = milliseconds(5)})));
   EXPECT_EQ(memory.bytes, server.bytes);
+  EXPECT_EQ(server.lanes->open(), 0u);
+}
+
+TEST_F(DownloadTest, OneConnectionIsEnoughForAServerThatKnowsNoRangesAfterAll) {
+  server.bytes = pattern(2'000'000);
+  server.lanes = std::make_shared<Lanes>(4);
+  server.per_read = milliseconds(1);
+  server.most_a_read = 10'000;
+  server.whole_from = 1;
+  hurry = 10;  // the lanes want more before the first connection is through
+  ASSERT_TRUE(get());
+  EXPECT_EQ(memory.bytes, server.bytes);
+  EXPECT_LE(server.requests.size(), 3u);
   EXPECT_EQ(server.lanes->open(), 0u);
 }
 
