@@ -6,6 +6,8 @@
 namespace berth::content {
 namespace {
 
+constexpr std::size_t kFirstRead = 16 * 1024;  // of a small blob; larger ones double it
+
 class BytesReader : public rt::Reader {
  public:
   explicit BytesReader(std::string bytes) : bytes_(std::move(bytes)) {}
@@ -43,10 +45,13 @@ rt::Task<Result<std::string>> read_small(rt::Op& op, Fetcher& from, oci::Descrip
                    blob.digest.string(), blob.size, limit, printable(blob.media_type, 80));
   }
   CO_TRY(const Source source, co_await from.fetch(op, blob, {}));
-  // One byte more than announced is asked for, so that a longer body is seen.
-  std::string bytes(blob.size + 1, '\0');
+  // One byte more than announced is asked for, so that a longer body is seen. Memory follows what
+  // came, not what was announced.
+  const std::size_t most = blob.size + 1;
+  std::string bytes;
   std::size_t have = 0;
-  while (have < bytes.size()) {
+  while (have < most) {
+    if (have == bytes.size()) bytes.resize(std::min(most, std::max(2 * have, kFirstRead)));
     CO_TRY(
         const std::size_t count,
         co_await source.reader->read(op, std::as_writable_bytes(std::span(bytes)).subspan(have)));

@@ -106,6 +106,16 @@ Task<Result<std::string>> read(rt::Op& op, Fetcher& from, oci::Descriptor blob) 
   return read_small(op, from, std::move(blob), 100);
 }
 
+TEST_F(CopyTest, ReadSmallTakesMemoryForWhatComesOnly) {
+  auto blob = from_.add("hello", "t");
+  blob.size = std::uint64_t{1} << 45;
+  EXPECT_EQ(loop_.run(content::read_small(op_, from_, blob, blob.size)).error().code(),
+            Code::kDigestMismatch);
+  const std::string larger(100'000, 'x');
+  EXPECT_EQ(loop_.run(content::read_small(op_, from_, from_.add(larger, "t"), 200'000)).value(),
+            larger);
+}
+
 TEST_F(CopyTest, ReadSmallBoundsAndVerifies) {
   auto blob = from_.add("hello", "t");
   EXPECT_EQ(loop_.run(read(op_, from_, blob)).value(), "hello");
