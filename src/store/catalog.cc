@@ -5,7 +5,6 @@
 
 #include "store/rebuild.h"
 #include "store/schema.h"
-#include "store/upgrade.h"
 
 namespace berth::store {
 namespace {
@@ -32,32 +31,33 @@ Result<std::int64_t> version_of(Database& database) {
   return rows.integer(0);
 }
 
-Status check_version(std::int64_t version, const std::string& root) {
-  if (version <= kSchemaVersion) return {};
+Status check_version(std::int64_t version, const Schema& schema, const std::string& root) {
+  if (version <= schema.version) return {};
   return fail(Code::kUnsupported,
               "the store {} was made by a newer Berth (catalogue version {}, this one knows {}): "
               "upgrade Berth or set BERTH_HOME to another folder",
-              root, version, kSchemaVersion);
+              root, version, schema.version);
 }
 
 // The first process to come makes the tables and, when blobs are there without a catalogue, fills
 // them from the layout.
-Status make(Database& database, const Layout& layout) {
+Status make(Database& database, const Layout& layout, const Schema& schema) {
   TRY_OK(database.script("PRAGMA journal_mode = WAL"));
   TRY(Transaction transaction, Transaction::begin(database, Transaction::Kind::kWrite));
   TRY(const std::int64_t version, version_of(database));
   if (version != 0) return {};
-  TRY_OK(database.script(kSchema));
-  TRY_OK(rebuild(database, layout));
+  for (const char* tables : schema.tables) TRY_OK(database.script(tables));
+  TRY_OK(database.script(fmt::format("PRAGMA user_version = {}", schema.version).c_str()));
+  if (schema.fill != nullptr) TRY_OK(schema.fill(database, layout));
   return transaction.commit();
 }
 
-Result<std::unique_ptr<Database>> open_database(const Layout& layout) {
-  const std::string file = fmt::format("{}/{}", layout.root().path(), kCatalogueFile);
+Result<std::unique_ptr<Database>> open_database(const Layout& layout, const Schema& schema) {
+  const std::string file = fmt::format("{}/{}", layout.root().path(), schema.file);
   if (layout.access() == Layout::Access::kReadWrite) {
     return Database::open(file, Database::Mode::kReadWrite);
   }
-  TRY(const auto found, layout.root().find(kCatalogueFile));
+  TRY(const auto found, layout.root().find(schema.file));
   if (!found) {
     return fail(Code::kDenied, "the store {} has no catalogue and this user cannot write one there",
                 layout.root().path());
@@ -68,34 +68,43 @@ Result<std::unique_ptr<Database>> open_database(const Layout& layout) {
   return Database::open(file, Database::Mode::kImmutable);
 }
 
-Result<std::unique_ptr<Database>> prepare(const Layout& layout) {
-  TRY(auto database, open_database(layout));
+Result<std::unique_ptr<Database>> prepare(const Layout& layout, const Schema& schema) {
+  TRY(auto database, open_database(layout, schema));
   TRY_OK(database->script("PRAGMA foreign_keys = ON; PRAGMA synchronous = NORMAL"));
   TRY(const std::int64_t version, version_of(*database));
-  TRY_OK(check_version(version, layout.root().path()));
+  TRY_OK(check_version(version, schema, layout.root().path()));
   if (version == 0) {
     if (layout.access() == Layout::Access::kReadOnly) {
       return fail(Code::kDenied,
                   "the store {} has an empty catalogue and this user cannot write it",
                   layout.root().path());
     }
-    TRY_OK(make(*database, layout));
-  } else if (version < kSchemaVersion) {
+    TRY_OK(make(*database, layout, schema));
+  } else if (version < schema.version) {
     if (layout.access() == Layout::Access::kReadOnly) {
       return fail(Code::kDenied,
                   "the catalogue of {} is of an older version ({}) and this user cannot write it: "
                   "run any command as its owner once, which brings it to version {}",
-                  layout.root().path(), version, kSchemaVersion);
+                  layout.root().path(), version, schema.version);
     }
-    TRY_OK(upgrade(*database, schema_steps(), kSchemaVersion));
+    TRY_OK(upgrade(*database, schema.steps, schema.version));
   }
   return database;
 }
 
 }  // namespace
 
-Result<std::unique_ptr<Catalog>> Catalog::open(const Layout& layout) {
-  TRY(auto database, patiently([&] { return prepare(layout); }));
+const Schema& store_schema() {
+  static const Schema schema{.file = kCatalogueFile,
+                             .version = kSchemaVersion,
+                             .tables = {kBlobTables, kModelTables},
+                             .steps = schema_steps(),
+                             .fill = rebuild};
+  return schema;
+}
+
+Result<std::unique_ptr<Catalog>> Catalog::open(const Layout& layout, const Schema& schema) {
+  TRY(auto database, patiently([&] { return prepare(layout, schema); }));
   return std::unique_ptr<Catalog>(new Catalog(std::move(database), layout));
 }
 

@@ -9,13 +9,28 @@
 
 #include <memory>
 #include <mutex>
+#include <span>
+#include <string_view>
 #include <type_traits>
+#include <vector>
 
 #include "base/failpoint.h"
 #include "store/layout.h"
 #include "store/statement.h"
+#include "store/upgrade.h"
 
 namespace berth::store {
+
+// What a catalogue consists of: a store's (store_schema()), or a registry's (module depot).
+struct Schema {
+  std::string_view file;  // below the root
+  std::int64_t version = 0;
+  std::vector<const char*> tables;  // scripts that make an empty one
+  std::span<const SchemaStep> steps;
+  // Fills a new one from what else is in the folder; inside the transaction that makes it.
+  Status (*fill)(Database& database, const Layout& layout) = nullptr;
+};
+const Schema& store_schema();
 
 class Catalog {
  public:
@@ -23,7 +38,8 @@ class Catalog {
   enum class Durability { kRelaxed, kFull };
 
   // Makes or rebuilds the catalogue when it is not there.
-  static Result<std::unique_ptr<Catalog>> open(const Layout& layout);
+  static Result<std::unique_ptr<Catalog>> open(const Layout& layout,
+                                               const Schema& schema = store_schema());
 
   // `work(Database&)` sees one state of the catalogue.
   template <class Work>

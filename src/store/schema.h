@@ -8,7 +8,8 @@ namespace berth::store {
 
 inline constexpr std::int64_t kSchemaVersion = 1;
 
-inline constexpr const char* kSchema = R"sql(
+// What blobs.h works on: in every kind of catalogue.
+inline constexpr const char* kBlobTables = R"sql(
 CREATE TABLE blobs(
   digest TEXT PRIMARY KEY, size INTEGER NOT NULL, media_type TEXT NOT NULL,
   document INTEGER NOT NULL,  -- 1: a manifest or index whose edges are known
@@ -19,6 +20,9 @@ CREATE TABLE edges(
 CREATE TABLE links(
   digest TEXT PRIMARY KEY REFERENCES blobs(digest) ON DELETE CASCADE, path TEXT NOT NULL, size INTEGER NOT NULL,
   mtime_ns INTEGER NOT NULL, ctime_ns INTEGER NOT NULL, inode INTEGER NOT NULL, device INTEGER NOT NULL) WITHOUT ROWID;
+)sql";
+
+inline constexpr const char* kModelTables = R"sql(
 CREATE TABLE selections(
   target TEXT PRIMARY KEY REFERENCES blobs(digest) ON DELETE CASCADE, model TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE models(
@@ -40,7 +44,6 @@ CREATE TABLE holds(
 CREATE INDEX holds_by_digest ON holds(digest);
 CREATE TABLE settings(
   namespace TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY(namespace, key)) WITHOUT ROWID;
-PRAGMA user_version = 1;
 )sql";
 
 }  // namespace berth::store

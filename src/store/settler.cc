@@ -19,13 +19,25 @@ Status finish(fs::File& file, bool linked) {
 }
 
 // commit() refuses before it changes anything; all else undoes the whole transaction.
-bool is_refusal(Code code) { return code == Code::kConflict || code == Code::kInvalid; }
+bool is_refusal(Code code) {
+  return code == Code::kConflict || code == Code::kInvalid || code == Code::kNotFound;
+}
 
 }  // namespace
 
-Task<Result<bool>> Settler::settle(rt::Op& op, fs::File& file, Arrival arrival) {
+Task<Result<bool>> Settler::settle(rt::Op& op, fs::File& file, Arrival arrival, Work also) {
   CO_TRY_OK(op.check());
-  const auto entry = std::make_shared<Entry>(&file, std::move(arrival));
+  co_return co_await wait_for(std::make_shared<Entry>(&file, std::move(arrival), std::move(also)));
+}
+
+Task<Status> Settler::record(rt::Op& op, Work work) {
+  CO_TRY_OK(op.check());
+  const auto done = co_await wait_for(std::make_shared<Entry>(nullptr, Arrival{}, std::move(work)));
+  if (!done) co_return std::unexpected(done.error());
+  co_return Status();
+}
+
+Task<Result<bool>> Settler::wait_for(std::shared_ptr<Entry> entry) {
   waiting_.push_back(entry);
   rt::Op unhurried;
   while (!entry->outcome) {
@@ -49,7 +61,9 @@ Task<Status> Settler::lead(rt::Op& op) {
   }
   BERTH_FAILPOINT("store.settle.before_sync");
   rt::Scope syncs(desk_.loop());
-  for (const auto& entry : batch) syncs.spawn(make_durable(entry));
+  for (const auto& entry : batch) {
+    if (entry->file != nullptr) syncs.spawn(make_durable(entry));
+  }
   (void)co_await syncs.join();
   BERTH_FAILPOINT("store.settle.after_sync");
   Status done = co_await enter(op, batch);
@@ -68,15 +82,23 @@ Task<Status> Settler::make_durable(std::shared_ptr<Entry> entry) {
   co_return Status();
 }
 
+Result<bool> Settler::enter_one(Database& database, const Entry& entry) const {
+  bool taken = false;
+  if (entry.file != nullptr) {
+    TRY(taken, commit(database, desk_.layout(), entry.arrival));
+  }
+  if (entry.also) TRY_OK(entry.also(database));
+  return taken;
+}
+
 Task<Status> Settler::enter(rt::Op& op, const Batch& batch) {
   // Filled when the transaction is over: a busy catalogue makes it run again.
   std::vector<Result<bool>> outcomes;
   CO_TRY_OK(co_await desk_.write(
-      op, Catalog::Durability::kRelaxed, [this, &batch, &outcomes](Database& database) -> Status {
+      op, durability_, [this, &batch, &outcomes](Database& database) -> Status {
         outcomes.clear();
         for (const auto& entry : batch) {
-          auto outcome =
-              entry->outcome ? *entry->outcome : commit(database, desk_.layout(), entry->arrival);
+          auto outcome = entry->outcome ? *entry->outcome : enter_one(database, *entry);
           const bool ours = !entry->outcome;
           if (ours && !outcome && !is_refusal(outcome.error().code()))
             return std::unexpected(outcome.error());
