@@ -52,6 +52,17 @@ struct ServeOptions {
   bool insecure = false;
 };
 
+// `berth registry serve`.
+struct RegistryServeOptions {
+  Globals globals;
+  std::vector<std::string> listen;  // empty = the configured ones, else 127.0.0.1:5000
+  std::string root;
+  std::vector<std::string> allow_hosts;
+  std::string tls_cert;
+  std::string tls_key;
+  bool insecure = false;
+};
+
 // The verbs and what they stand on. Made for one command, closed at its end.
 struct Backend {
   virtual ~Backend() = default;
@@ -69,6 +80,7 @@ struct Environment {
   std::function<Result<std::unique_ptr<Backend>>(rt::Loop&, const Globals&)> server;
   // Runs the daemon until it is told to stop (it makes its own loop and handles signals).
   std::function<Status(const ServeOptions&)> serve;
+  std::function<Status(const RegistryServeOptions&)> serve_registry;
   // The folder for the chat history, "" for none.
   std::function<std::string(const Globals&)> data_dir;
   // Default: the process's own, and the system's clock.

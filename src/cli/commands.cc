@@ -22,6 +22,7 @@ std::vector<Command> all_commands(Globals& globals) {
                           unload_command,
                           configure_command,
                           serve_command,
+                          registry_command,
                           status_command,
                           logs_command,
                           requests_command,

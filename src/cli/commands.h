@@ -29,6 +29,7 @@ Command logs_command();
 Command requests_command();
 Command compose_command();
 Command serve_command();
+Command registry_command();
 Command install_runner_command();
 Command reinstall_runner_command();
 Command uninstall_runner_command();

@@ -166,6 +166,8 @@ Status read_flags(Builder& builder, const Inputs& inputs) {
 void make_absolute(Settings& settings, const Environment& environment) {
   for (std::string* path :
        {&settings.store.root, &settings.server.tls_certificate, &settings.server.tls_key,
+        &settings.registry_server.root, &settings.registry_server.tls_certificate,
+        &settings.registry_server.tls_key, &settings.registry_server.htpasswd,
         &settings.registry.ca_file, &settings.client.tls_ca_cert, &settings.engine.llama_server}) {
     *path = absolute_path(environment, *path);
   }

@@ -57,6 +57,27 @@ struct Settings {
     bool record_requests = false;  // keep the last prompts and answers in memory
   } server;
 
+  // `berth registry serve`.
+  struct RegistryServer {
+    std::vector<std::string> listen;  // "[http[s]://]host:port"; empty = 127.0.0.1:5000
+    std::string root;                 // "" = registry/ in the data folder
+    std::string tls_certificate;      // PEM files, for https listeners
+    std::string tls_key;
+    std::string htpasswd;                   // file of users; "" = nobody has to log in
+    bool anonymous_pull = false;            // with users: pulling needs none
+    std::vector<std::string> behind_proxy;  // CIDRs whose proxies do TLS and authentication
+    bool insecure = false;                  // beyond loopback without TLS and users
+    std::vector<std::string> hosts;         // further names for the Host check
+    std::uint64_t connections = 1024;
+    std::uint64_t max_manifest = 8u << 20;
+    std::uint64_t disk_reserve = 256u << 20;  // bytes of the disk that stay free
+    std::chrono::milliseconds upload_expiry{24 * 3'600'000};
+    std::chrono::milliseconds collect_every{3'600'000};  // 0 = never by itself
+    std::chrono::milliseconds collect_grace{3'600'000};
+    std::chrono::milliseconds drain{10'000};
+    bool access_log = false;
+  } registry_server;
+
   struct Store {
     std::string root;  // "" = the data folder's
   } store;

@@ -213,6 +213,52 @@ void add_server(std::vector<Key>& keys) {
                      on_off(BERTH_MEMBER(server.record_requests))));
 }
 
+void add_registry_server(std::vector<Key>& keys) {
+  keys.push_back(key("registry_server.listen", {},
+                     "addresses of `registry serve`, as host:port or https://host:port",
+                     list(BERTH_MEMBER(registry_server.listen))));
+  keys.push_back(key("registry_server.root", {}, "folder of the registry",
+                     text(BERTH_MEMBER(registry_server.root))));
+  keys.push_back(key("registry_server.tls_certificate", {}, "PEM file of the certificate chain",
+                     text(BERTH_MEMBER(registry_server.tls_certificate))));
+  keys.push_back(key("registry_server.tls_key", {}, "PEM file of the private key",
+                     text(BERTH_MEMBER(registry_server.tls_key))));
+  keys.push_back(key("registry_server.htpasswd", {},
+                     "file of users and their bcrypt passwords (htpasswd -B)",
+                     text(BERTH_MEMBER(registry_server.htpasswd))));
+  keys.push_back(key("registry_server.anonymous_pull", {}, "pulling needs no user",
+                     on_off(BERTH_MEMBER(registry_server.anonymous_pull))));
+  keys.push_back(key("registry_server.behind_proxy", {},
+                     "networks (CIDR) of proxies that do TLS and authentication",
+                     list(BERTH_MEMBER(registry_server.behind_proxy))));
+  keys.push_back(key("registry_server.insecure", {},
+                     "allow listening beyond loopback without TLS and users",
+                     on_off(BERTH_MEMBER(registry_server.insecure))));
+  keys.push_back(key("registry_server.hosts", {},
+                     "further names that clients may call the registry by",
+                     list(BERTH_MEMBER(registry_server.hosts))));
+  keys.push_back(key("registry_server.connections", {}, "connections served at once",
+                     count(BERTH_MEMBER(registry_server.connections), 1, 65536)));
+  keys.push_back(key("registry_server.max_manifest", {}, "largest manifest that may be pushed",
+                     size(BERTH_MEMBER(registry_server.max_manifest), 4u << 20, 64u << 20)));
+  keys.push_back(key("registry_server.disk_reserve", {},
+                     "bytes of its disk that the registry leaves free",
+                     size(BERTH_MEMBER(registry_server.disk_reserve), 0, kAnyBytes)));
+  keys.push_back(key("registry_server.upload_expiry", {},
+                     "after this an unfinished upload that nobody goes on with is removed",
+                     duration(BERTH_MEMBER(registry_server.upload_expiry), Forever::kNo)));
+  keys.push_back(key("registry_server.collect_every", {},
+                     "how often what nobody needs is freed; 0 for never",
+                     duration(BERTH_MEMBER(registry_server.collect_every), Forever::kNo)));
+  keys.push_back(key("registry_server.collect_grace", {},
+                     "how long a blob that no manifest names is kept",
+                     duration(BERTH_MEMBER(registry_server.collect_grace), Forever::kNo)));
+  keys.push_back(key("registry_server.drain", {}, "time that requests have to finish at the end",
+                     duration(BERTH_MEMBER(registry_server.drain), Forever::kNo)));
+  keys.push_back(key("registry_server.access_log", {}, "a line on stderr for each request",
+                     on_off(BERTH_MEMBER(registry_server.access_log))));
+}
+
 void add_content(std::vector<Key>& keys) {
   keys.push_back(key("store.root", {"MODELS_PATH"}, "folder of the local store",
                      text(BERTH_MEMBER(store.root))));
@@ -342,6 +388,7 @@ const std::vector<Key>& table() {
   static const std::vector<Key> keys = [] {
     std::vector<Key> made;
     add_server(made);
+    add_registry_server(made);
     add_content(made);
     add_network(made);
     add_engine(made);

@@ -78,6 +78,12 @@ Result<Listen> parse_listen(std::string_view text) {
   return listen;
 }
 
+std::string shown(const http::TcpEndpoint& bound, Listen::Kind kind) {
+  const bool v6 = bound.address.find(':') != std::string::npos;
+  return fmt::format("{}://{}{}{}:{}", kind == Listen::Kind::kHttps ? "https" : "http",
+                     v6 ? "[" : "", bound.address, v6 ? "]" : "", bound.port);
+}
+
 Result<std::vector<Listen>> plan_listeners(const config::Settings& settings,
                                            const config::Paths& paths) {
   const auto& server = settings.server;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "config/settings.h"
+#include "http/server.h"
 
 namespace berth::daemon {
 
@@ -21,6 +22,9 @@ struct Listen {
 // "127.0.0.1:12434", "[::1]:0", "localhost:80", "https://0.0.0.0:443", "unix:/run/x.sock". Without
 // a port: 12434 (12444 for https).
 Result<Listen> parse_listen(std::string_view text);
+
+// "http://127.0.0.1:5000", as a user would type it.
+std::string shown(const http::TcpEndpoint& bound, Listen::Kind kind);
 
 // All of the settings' listeners: socket, listen, port, tls. kInvalid for an address that is none,
 // or when there would be no listener.

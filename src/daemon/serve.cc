@@ -7,6 +7,7 @@
 #include "daemon/daemon.h"
 #include "daemon/engines.h"
 #include "daemon/listen.h"
+#include "daemon/log_settings.h"
 #include "daemon/notify.h"
 #include "daemon/single.h"
 #include "guard/guard.h"
@@ -21,18 +22,6 @@ namespace {
 
 // How long engines have for their last answers once the connections are gone.
 constexpr std::chrono::seconds kEngineGrace{5};
-
-void configure_log(const config::Settings::Log& log) {
-  constexpr std::pair<std::string_view, log::Level> kLevels[] = {{"debug", log::Level::kDebug},
-                                                                 {"info", log::Level::kInfo},
-                                                                 {"warning", log::Level::kWarning},
-                                                                 {"error", log::Level::kError},
-                                                                 {"off", log::Level::kOff}};
-  for (const auto& [name, level] : kLevels) {
-    if (name == log.level)
-      log::configure(level, log.format == "json" ? log::Format::kJson : log::Format::kHuman);
-  }
-}
 
 api::Options api_options(const config::Settings& settings, const config::Paths& paths,
                          const std::vector<Listen>& listeners) {
@@ -61,12 +50,6 @@ http::ServerLimits server_limits(const config::Settings& settings) {
   limits.drain = settings.server.drain;
   limits.connections = settings.server.connections;
   return limits;
-}
-
-std::string shown(const http::TcpEndpoint& bound, Listen::Kind kind) {
-  const bool v6 = bound.address.find(':') != std::string::npos;
-  return fmt::format("{}://{}{}{}:{}", kind == Listen::Kind::kHttps ? "https" : "http",
-                     v6 ? "[" : "", bound.address, v6 ? "]" : "", bound.port);
 }
 
 // The parts in the order in which they are made; the references among them point upwards.

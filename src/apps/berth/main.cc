@@ -8,6 +8,7 @@
 #include "config/settings.h"
 #include "control/control.h"
 #include "daemon/daemon.h"
+#include "daemon/registry.h"
 #include "local/local.h"
 #include "rt/loop.h"
 
@@ -131,6 +132,17 @@ Status serve(const cli::ServeOptions& options) {
   return daemon::serve(inputs_of(options.globals, std::move(flags)));
 }
 
+Status serve_registry(const cli::RegistryServeOptions& options) {
+  Flags flags = flags_of(options.globals);
+  add(flags, "registry_server.listen", options.listen);
+  add(flags, "registry_server.root", options.root);
+  add(flags, "registry_server.hosts", options.allow_hosts);
+  add(flags, "registry_server.tls_certificate", options.tls_cert);
+  add(flags, "registry_server.tls_key", options.tls_key);
+  if (options.insecure) flags.emplace_back("registry_server.insecure", "true");
+  return daemon::serve_registry(inputs_of(options.globals, std::move(flags)));
+}
+
 std::string data_dir(const cli::Globals& globals) {
   const auto configuration = load_configuration(globals, flags_of(globals));
   return configuration ? configuration->paths.data : "";
@@ -144,6 +156,7 @@ int main(int argc, char** argv) {
   environment.connect = berth::connect;
   environment.server = berth::server;
   environment.serve = berth::serve;
+  environment.serve_registry = berth::serve_registry;
   environment.data_dir = berth::data_dir;
   return berth::cli::main(std::span<char* const>(argv, static_cast<std::size_t>(argc)),
                           environment);

@@ -1,0 +1,10 @@
+// The settings' log, put into force. Private to daemon.
+#pragma once
+
+#include "config/settings.h"
+
+namespace berth::daemon {
+
+void configure_log(const config::Settings::Log& log);
+
+}  // namespace berth::daemon

@@ -1,0 +1,217 @@
+#include "daemon/registry.h"
+
+#include <csignal>
+#include <cstdio>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "daemon/listen.h"
+#include "daemon/log_settings.h"
+#include "daemon/notify.h"
+#include "depot/local_depot.h"
+#include "http/browser_guard.h"
+#include "http/server.h"
+#include "metrics/metrics.h"
+#include "registryd/registry.h"
+#include "rt/async.h"
+
+namespace berth::daemon {
+namespace {
+
+constexpr std::uint16_t kPort = 5000;
+constexpr auto kFirstCollection = std::chrono::minutes(1);
+
+using Settings = config::Settings::RegistryServer;
+
+Result<std::vector<Listen>> plan(const Settings& settings) {
+  std::vector<Listen> listeners;
+  for (const std::string& text : settings.listen) {
+    TRY(Listen listen, parse_listen(text));
+    listeners.push_back(std::move(listen));
+  }
+  if (listeners.empty()) listeners.push_back({.address = "127.0.0.1", .port = kPort});
+  for (const Listen& listen : listeners) {
+    const bool tls = listen.kind == Listen::Kind::kHttps;
+    if (tls && (settings.tls_certificate.empty() || settings.tls_key.empty())) {
+      return fail(Code::kInvalid, "listening with TLS needs --tls-cert and --tls-key (PEM files)");
+    }
+    if (listen.is_loopback() || settings.insecure) continue;
+    return fail(Code::kInvalid,
+                "{}:{} can be reached from other machines, and this registry does not ask who "
+                "calls: listen on 127.0.0.1 behind a proxy that does, or say --insecure",
+                listen.address, listen.port);
+  }
+  return listeners;
+}
+
+http::ServerLimits limits_of(const Settings& settings) {
+  http::ServerLimits limits;
+  limits.connections = settings.connections;
+  limits.drain = settings.drain;
+  return limits;
+}
+
+// The registry, its health and its metrics, behind the rules for browsers.
+class Front : public http::Service {
+ public:
+  Front(registryd::Registry& registry, const metrics::Registry& metrics, http::BrowserRules rules)
+      : registry_(registry), metrics_(metrics), rules_(std::move(rules)) {}
+
+  rt::Task<Result<http::Response>> handle(rt::Op& op, http::Request request) override {
+    if (auto refused = http::guard_browser(request, rules_, http::FormTypes::kAllow))
+      co_return std::move(*refused);
+    if (registryd::Registry::owns(request.url.path))
+      co_return co_await registry_.handle(op, std::move(request));
+    const bool reads = request.method == "GET" || request.method == "HEAD";
+    if (reads && (request.url.path == "/healthz" || request.url.path == "/readyz"))
+      co_return http::reply(200, "text/plain; charset=utf-8", "ok\n");
+    if (reads && request.url.path == "/metrics")
+      co_return http::reply(200, "text/plain; version=0.0.4; charset=utf-8", metrics_.text());
+    co_return http::reply(404, "text/plain; charset=utf-8",
+                          "this is a registry: its address for clients is /v2/\n");
+  }
+
+ private:
+  registryd::Registry& registry_;
+  const metrics::Registry& metrics_;
+  http::BrowserRules rules_;
+};
+
+http::BrowserRules browser_rules(const Settings& settings, const std::vector<Listen>& listeners) {
+  http::BrowserRules rules{.hosts = settings.hosts};
+  for (std::string& host : rules.hosts) host = to_lower(host);
+  for (const Listen& listen : listeners)
+    if (!listen.is_loopback()) rules.hosts.push_back(settings.insecure ? "*" : listen.address);
+  return rules;
+}
+
+class RegistryDaemon {
+ public:
+  RegistryDaemon(rt::Loop& loop, config::Inputs inputs, Settings settings,
+                 std::unique_ptr<depot::LocalDepot> depot, std::vector<Listen> listeners)
+      : loop_(loop),
+        inputs_(std::move(inputs)),
+        settings_(std::move(settings)),
+        listeners_(std::move(listeners)),
+        depot_(std::move(depot)),
+        registry_(depot_->seam(), metrics_, {.max_manifest = settings_.max_manifest}),
+        front_(registry_, metrics_, browser_rules(settings_, listeners_)),
+        server_(loop, front_, limits_of(settings_)),
+        background_(loop),
+        op_("registry"),
+        care_op_("collect") {}
+
+  Status listen();
+  rt::Task<Status> run();
+
+ private:
+  Result<http::TcpEndpoint> listen_on(const Listen& listen);
+  void on_signal(int number);
+  static rt::Task<Status> take_care(RegistryDaemon& daemon);
+  rt::Task<Status> collect();
+
+  rt::Loop& loop_;
+  config::Inputs inputs_;
+  Settings settings_;
+  std::vector<Listen> listeners_;
+  metrics::Registry metrics_;
+  std::unique_ptr<depot::LocalDepot> depot_;
+  registryd::Registry registry_;
+  Front front_;
+  http::Server server_;
+  rt::Scope background_;
+  rt::Op op_;
+  rt::Op care_op_;
+  bool stop_asked_ = false;
+};
+
+Result<http::TcpEndpoint> RegistryDaemon::listen_on(const Listen& listen) {
+  if (listen.kind == Listen::Kind::kHttps) {
+    return server_.listen_tls(listen.address, listen.port,
+                              {settings_.tls_certificate, settings_.tls_key});
+  }
+  return server_.listen_tcp(listen.address, listen.port);
+}
+
+Status RegistryDaemon::listen() {
+  if (settings_.insecure) {
+    fmt::print(stderr, "insecure: whoever can reach this registry may push and delete\n");
+    log::warning("the registry was started with --insecure: it asks nobody for TLS or a user");
+  }
+  for (const Listen& listen : listeners_) {
+    TRY(const http::TcpEndpoint bound, listen_on(listen));
+    fmt::print(stderr, "the registry {} listens on {}\n", depot_->root(),
+               shown(bound, listen.kind));
+  }
+  return {};
+}
+
+rt::Task<Status> RegistryDaemon::run() {
+  loop_.handle_signals([this](int number) { on_signal(number); });
+  background_.spawn(take_care(*this));
+  notify(inputs_.environment, fmt::format("READY=1\nMAINPID={}", ::getpid()));
+  Status served = co_await server_.serve(op_);
+  care_op_.cancel();
+  (void)co_await background_.join();
+  if (!served && stop_asked_) co_return Status();
+  co_return served;
+}
+
+void RegistryDaemon::on_signal(int number) {
+  if (number == SIGHUP) {
+    const Status read = server_.reload_tls();
+    if (!read) log::warning("the certificate stays as it was: {}", read.error().message());
+    return;
+  }
+  if (stop_asked_) {
+    op_.cancel(Error(Code::kCancelled, "told to stop at once"));
+    return;
+  }
+  stop_asked_ = true;
+  notify(inputs_.environment, "STOPPING=1");
+  server_.stop();
+}
+
+rt::Task<Status> RegistryDaemon::take_care(RegistryDaemon& daemon) {
+  const auto every = daemon.settings_.collect_every;
+  if (every.count() == 0) co_return Status();
+  std::chrono::milliseconds pause = std::min<std::chrono::milliseconds>(kFirstCollection, every);
+  for (;;) {
+    if (!co_await rt::sleep_for(daemon.care_op_, pause)) co_return Status();
+    const Status done = co_await daemon.collect();
+    if (!done && daemon.care_op_.cancelled()) co_return Status();
+    if (!done) log::error("the registry could not be tidied: {}", done.error().message());
+    pause = every;
+  }
+}
+
+rt::Task<Status> RegistryDaemon::collect() {
+  const auto seconds = [](std::chrono::milliseconds time) {
+    return std::chrono::ceil<std::chrono::seconds>(time);
+  };
+  CO_TRY_OK(co_await depot_->uploads().expire(care_op_, seconds(settings_.upload_expiry)));
+  CO_TRY(const depot::Collected freed, co_await depot_->collector().collect(
+                                           care_op_, {.grace = seconds(settings_.collect_grace)}));
+  if (freed.blobs > 0) log::info("freed {} blobs, {}", freed.blobs, format_size(freed.bytes));
+  co_return Status();
+}
+
+}  // namespace
+
+Status serve_registry(config::Inputs inputs) {
+  TRY(const config::Configuration configuration, config::load(inputs));
+  configure_log(configuration.settings.log);
+  Settings settings = configuration.settings.registry_server;
+  if (settings.root.empty()) settings.root = configuration.paths.data + "/registry";
+  TRY(std::vector<Listen> listeners, plan(settings));
+  rt::Loop loop;
+  TRY(auto depot,
+      depot::LocalDepot::open(loop, settings.root, {.disk_reserve = settings.disk_reserve}));
+  RegistryDaemon daemon(loop, std::move(inputs), std::move(settings), std::move(depot),
+                        std::move(listeners));
+  TRY_OK(daemon.listen());
+  return loop.run(daemon.run());
+}
+
+}  // namespace berth::daemon

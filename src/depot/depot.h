@@ -1,0 +1,157 @@
+// The storage of a registry as its HTTP side sees it: repositories that share blobs, upload
+// sessions, manifests, tags, referrers. The seam for storage drivers (docs/decisions/010).
+//
+// Loop thread. Names and tags are valid by oci/reference.h before they come here. What was
+// acknowledged is durable; what can be seen was verified. Absence is a nullopt or false. Failures
+// besides those of the Op: kDigestMismatch, kBadRange (an upload is elsewhere), kExhausted (disk or
+// quota), kTooLarge, kConflict, kCorrupt. Source: distribution-spec 1.1 and its main branch of
+// 2026-07.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/unique_fd.h"
+#include "oci/manifest.h"
+#include "rt/op.h"
+#include "rt/reader.h"
+#include "rt/task.h"
+
+namespace berth::depot {
+
+// A blob as a local file, whole. (A driver for object storage will hand out a URL instead.)
+struct OpenBlob {
+  UniqueFd file;
+  std::uint64_t size = 0;
+};
+
+struct Blobs {
+  virtual ~Blobs() = default;
+  // The size; a nullopt also when only another repository has it.
+  virtual rt::Task<Result<std::optional<std::uint64_t>>> find_blob(rt::Op& op,
+                                                                   std::string repository,
+                                                                   oci::Digest digest) = 0;
+  virtual rt::Task<Result<std::optional<OpenBlob>>> open_blob(rt::Op& op, std::string repository,
+                                                              oci::Digest digest) = 0;
+  // Shows a blob of another repository here as well; from any when `from` is empty. False when it
+  // is not there.
+  virtual rt::Task<Result<bool>> mount(rt::Op& op, std::string repository, oci::Digest digest,
+                                       std::string from) = 0;
+  // From this repository only; the collector frees it when nobody has it.
+  virtual rt::Task<Result<bool>> remove_blob(rt::Op& op, std::string repository,
+                                             oci::Digest digest) = 0;
+};
+
+// An upload is a blob that comes in pieces, in order; its digest is not known before the end. It
+// survives a restart of the server.
+struct Uploads {
+  virtual ~Uploads() = default;
+  // Its id, one path segment: a UUID and a seal that binds it to the repository.
+  virtual rt::Task<Result<std::string>> begin(rt::Op& op, std::string repository) = 0;
+  // Bytes so far; nullopt when there is no such upload (any more).
+  virtual rt::Task<Result<std::optional<std::uint64_t>>> held(rt::Op& op, std::string repository,
+                                                              std::string id) = 0;
+  // Takes the body to its end and returns what is held then. With `from`: kBadRange, and nothing
+  // read, unless the upload is there. What arrived before a failure of the body is kept. Whoever
+  // still writes to this upload is cut off first: the newest connection is the one that lives.
+  virtual rt::Task<Result<std::uint64_t>> append(rt::Op& op, std::string repository, std::string id,
+                                                 std::optional<std::uint64_t> from,
+                                                 rt::Reader& body) = 0;
+  // Makes it a blob. kDigestMismatch ends the upload.
+  virtual rt::Task<Status> finish(rt::Op& op, std::string repository, std::string id,
+                                  oci::Digest digest) = 0;
+  virtual rt::Task<Result<bool>> cancel(rt::Op& op, std::string repository, std::string id) = 0;
+};
+
+// A manifest as it was pushed.
+struct StoredManifest {
+  oci::Digest digest = oci::Digest::of({});
+  std::string media_type;
+  std::string bytes;
+};
+
+// What the HTTP side read in a manifest that is pushed.
+struct PushedManifest {
+  StoredManifest manifest;
+  std::vector<std::string> tags;
+  std::vector<oci::Descriptor> children;  // blobs and manifests that it names; not the subject
+  std::optional<oci::Digest> subject;
+  std::string artifact_type;  // as referrers tell it
+  std::string referrer;       // its descriptor in a referrers list, JSON
+  std::string actor;          // who moves the tags
+};
+
+// A repository's manifests; tags stand for them.
+struct Manifests {
+  virtual ~Manifests() = default;
+  // The digest a tag stands for.
+  virtual rt::Task<Result<std::optional<oci::Digest>>> resolve(rt::Op& op, std::string repository,
+                                                               std::string tag) = 0;
+  virtual rt::Task<Result<std::shared_ptr<const StoredManifest>>> find_manifest(
+      rt::Op& op, std::string repository, oci::Digest digest) = 0;  // nullptr: absent
+  // Children of it that this repository lacks are returned: it is stored all the same.
+  virtual rt::Task<Result<std::vector<oci::Digest>>> put_manifest(rt::Op& op,
+                                                                  std::string repository,
+                                                                  PushedManifest pushed) = 0;
+  // With the tags that stand for it.
+  virtual rt::Task<Result<bool>> remove_manifest(rt::Op& op, std::string repository,
+                                                 oci::Digest digest, std::string actor) = 0;
+  virtual rt::Task<Result<bool>> untag(rt::Op& op, std::string repository, std::string tag,
+                                       std::string actor) = 0;
+};
+
+// Names behind `last`, in ASCII order, at most `limit`.
+struct PageRequest {
+  std::string last;
+  std::size_t limit = 0;
+};
+struct Page {
+  std::vector<std::string> names;
+  bool more = false;
+};
+
+// A manifest that names a subject.
+struct Referrer {
+  std::string digest;
+  std::string artifact_type;
+  std::string descriptor;  // JSON
+};
+
+// A tag that was set, moved or removed.
+struct TagMove {
+  std::string tag;
+  std::string before;  // digests; "" for none
+  std::string after;
+  std::chrono::sys_seconds at{};
+  std::string actor;
+};
+
+struct Lists {
+  virtual ~Lists() = default;
+  // nullopt: there is no such repository.
+  virtual rt::Task<Result<std::optional<Page>>> tags(rt::Op& op, std::string repository,
+                                                     PageRequest request) = 0;
+  virtual rt::Task<Result<Page>> repositories(rt::Op& op, PageRequest request) = 0;
+  // In the order of their digests; those behind `request.last`.
+  virtual rt::Task<Result<std::vector<Referrer>>> referrers(rt::Op& op, std::string repository,
+                                                            oci::Digest subject,
+                                                            PageRequest request) = 0;
+  // Newest first.
+  virtual rt::Task<Result<std::vector<TagMove>>> history(rt::Op& op, std::string repository,
+                                                         std::string tag, std::size_t limit) = 0;
+};
+
+// One registry's storage; the parts live as long as whoever made it.
+struct Depot {
+  Blobs& blobs;
+  Uploads& uploads;
+  Manifests& manifests;
+  Lists& lists;
+};
+
+}  // namespace berth::depot

@@ -1,0 +1,40 @@
+// The local driver of a depot: files and SQLite in one folder, which is also an OCI image layout's
+// blobs/. Format: docs/dev/depot.md.
+//
+// Owned by whoever serves; outlives every coroutine that uses it.
+#pragma once
+
+#include <memory>
+
+#include "depot/collector.h"
+#include "depot/depot.h"
+#include "depot/local_blobs.h"
+#include "depot/local_lists.h"
+#include "depot/local_manifests.h"
+#include "depot/local_uploads.h"
+
+namespace berth::depot {
+
+class LocalDepot {
+ public:
+  // Blocking. Failures: Shelf::open.
+  static Result<std::unique_ptr<LocalDepot>> open(rt::Loop& loop, const std::string& root,
+                                                  LocalUploads::Limits limits = {});
+
+  Depot seam() { return {blobs_, *uploads_, manifests_, lists_}; }
+  LocalUploads& uploads() { return *uploads_; }
+  Collector& collector() { return collector_; }
+  const std::string& root() const { return shelf_->root().path(); }
+
+ private:
+  LocalDepot(std::unique_ptr<Shelf> shelf, std::unique_ptr<LocalUploads> uploads);
+
+  std::unique_ptr<Shelf> shelf_;
+  std::unique_ptr<LocalUploads> uploads_;
+  LocalBlobs blobs_;
+  LocalManifests manifests_;
+  LocalLists lists_;
+  Collector collector_;
+};
+
+}  // namespace berth::depot

@@ -1,0 +1,99 @@
+#include "depot/local_lists.h"
+
+namespace berth::depot {
+namespace {
+
+// One more than asked for tells whether there is more.
+Result<Page> page_of(Rows rows, std::size_t limit) {
+  Page page;
+  for (;;) {
+    TRY(const bool more, rows.next());
+    if (!more) return page;
+    if (page.names.size() == limit) {
+      page.more = true;
+      return page;
+    }
+    page.names.push_back(rows.text(0));
+  }
+}
+
+std::int64_t one_more(std::size_t limit) { return static_cast<std::int64_t>(limit) + 1; }
+
+Result<std::vector<Referrer>> referrers_of(Rows rows) {
+  std::vector<Referrer> found;
+  for (;;) {
+    TRY(const bool more, rows.next());
+    if (!more) return found;
+    found.push_back(
+        {.digest = rows.text(0), .artifact_type = rows.text(1), .descriptor = rows.text(2)});
+  }
+}
+
+Result<std::vector<TagMove>> moves_of(Rows rows, const std::string& tag) {
+  std::vector<TagMove> found;
+  for (;;) {
+    TRY(const bool more, rows.next());
+    if (!more) return found;
+    found.push_back({.tag = tag,
+                     .before = rows.text(0),
+                     .after = rows.text(1),
+                     .at = std::chrono::sys_seconds(std::chrono::seconds(rows.integer(2))),
+                     .actor = rows.text(3)});
+  }
+}
+
+}  // namespace
+
+rt::Task<Result<std::optional<Page>>> LocalLists::tags(rt::Op& op, std::string repository,
+                                                       PageRequest request) {
+  co_return co_await shelf_.read(op, [&](Database& database) -> Result<std::optional<Page>> {
+    TRY(const auto id, repository_id(database, repository));
+    if (!id) return std::nullopt;
+    TRY(Rows rows,
+        database.query("SELECT tag FROM tags WHERE repository = ? AND tag > ? ORDER BY tag LIMIT ?",
+                       *id, request.last, one_more(request.limit)));
+    TRY(Page page, page_of(std::move(rows), request.limit));
+    return page;
+  });
+}
+
+// A repository from which everything was deleted is not listed.
+rt::Task<Result<Page>> LocalLists::repositories(rt::Op& op, PageRequest request) {
+  co_return co_await shelf_.read(op, [&](Database& database) -> Result<Page> {
+    TRY(Rows rows,
+        database.query("SELECT name FROM repositories r WHERE name > ? AND EXISTS("
+                       "SELECT 1 FROM manifests m WHERE m.repository = r.id) ORDER BY name LIMIT ?",
+                       request.last, one_more(request.limit)));
+    return page_of(std::move(rows), request.limit);
+  });
+}
+
+rt::Task<Result<std::vector<Referrer>>> LocalLists::referrers(rt::Op& op, std::string repository,
+                                                              oci::Digest subject,
+                                                              PageRequest request) {
+  co_return co_await shelf_.read(op, [&](Database& database) -> Result<std::vector<Referrer>> {
+    TRY(const auto id, repository_id(database, repository));
+    if (!id) return std::vector<Referrer>();
+    TRY(Rows rows,
+        database.query("SELECT digest, artifact_type, descriptor FROM manifests "
+                       "WHERE repository = ? AND subject = ? AND subject <> '' AND digest > ? "
+                       "ORDER BY digest LIMIT ?",
+                       *id, subject.string(), request.last,
+                       static_cast<std::int64_t>(request.limit)));
+    return referrers_of(std::move(rows));
+  });
+}
+
+rt::Task<Result<std::vector<TagMove>>> LocalLists::history(rt::Op& op, std::string repository,
+                                                           std::string tag, std::size_t limit) {
+  co_return co_await shelf_.read(op, [&](Database& database) -> Result<std::vector<TagMove>> {
+    TRY(const auto id, repository_id(database, repository));
+    if (!id) return std::vector<TagMove>();
+    TRY(Rows rows, database.query("SELECT before, after, at, actor FROM tag_moves "
+                                  "WHERE repository = ? AND tag = ? ORDER BY id DESC LIMIT ?",
+                                  *id, tag, static_cast<std::int64_t>(limit)));
+    return moves_of(std::move(rows), tag);
+  });
+}
+
+}  // namespace berth::depot

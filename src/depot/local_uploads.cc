@@ -1,0 +1,342 @@
+#include "depot/local_uploads.h"
+
+#include <algorithm>
+#include <array>
+
+#include "base/failpoint.h"
+#include "depot/local_blobs.h"
+
+namespace berth::depot {
+namespace {
+
+constexpr std::string_view kKeyFile = "upload.key";
+constexpr std::string_view kPrefix = "upload-";
+constexpr std::size_t kUuid = 36;
+constexpr std::size_t kSeal = 32;
+
+constexpr std::size_t kPiece = 512 * 1024;  // two of them for each upload at work
+// Less than this is not worth a write of its own while more is coming.
+constexpr std::size_t kWorthWriting = 64 * 1024;
+constexpr std::uint64_t kWriteback = 8 * 1024 * 1024;    // so that the sync at the end is short
+constexpr std::uint64_t kLookAtDisk = 64 * 1024 * 1024;  // how often free space is looked at
+// A hash that lags behind (after a restart) reads this much for each piece that is written.
+constexpr std::size_t kCatchUp = 4 * 1024 * 1024;
+
+std::string make_uuid() {  // version 4
+  std::string hex = crypto::random_hex(16);
+  hex[12] = '4';
+  hex[16] = "89ab"[hex[16] % 4];
+  return fmt::format("{}-{}-{}-{}-{}", hex.substr(0, 8), hex.substr(8, 4), hex.substr(12, 4),
+                     hex.substr(16, 4), hex.substr(20));
+}
+
+Result<std::string> load_key(const fs::Dir& root) {
+  TRY(const auto found, root.find(kKeyFile));
+  if (!found) TRY_OK(root.replace(kKeyFile, crypto::random_hex(32)));
+  return root.read_small(kKeyFile, 4096);
+}
+
+struct Piece {
+  std::unique_ptr<std::byte[]> memory = std::make_unique_for_overwrite<std::byte[]>(kPiece);
+  std::size_t size = 0;
+};
+
+Status hash_file(const fs::File& file, crypto::Hasher& hasher, std::uint64_t& at,
+                 std::uint64_t end) {
+  std::vector<std::byte> buffer(1024 * 1024);
+  while (at < end) {
+    const std::size_t most = std::min<std::uint64_t>(buffer.size(), end - at);
+    TRY(const std::size_t count, file.read_at(at, std::span(buffer).first(most)));
+    if (count == 0) return fail(Code::kCorrupt, "{} ended before byte {}", file.name(), end);
+    hasher.update(std::span(buffer).first(count));
+    at += count;
+  }
+  return {};
+}
+
+}  // namespace
+
+struct LocalUploads::Session {
+  explicit Session(rt::Loop& loop) : freed(loop) {}
+
+  std::string id;
+  fs::File file;
+  std::uint64_t held = 0;
+  crypto::Hasher hasher{crypto::Algorithm::kSha256};
+  std::uint64_t hashed = 0;  // by hasher; behind `held` after a restart
+  rt::SteadyTime touched = std::chrono::steady_clock::now();
+  rt::Op* turn = nullptr;  // of whoever works on it
+  rt::Event freed;
+  bool over = false;  // finished, cancelled or given up
+};
+
+// Exclusive use of a session; cuts off whoever has it.
+class LocalUploads::Turn {
+ public:
+  static rt::Task<Result<std::unique_ptr<Turn>>> take(rt::Op& op,
+                                                      std::shared_ptr<Session> session) {
+    while (session->turn != nullptr) {
+      session->turn->cancel(Error(Code::kConflict, "another request goes on with this upload"));
+      CO_TRY_OK(co_await session->freed.wait(op));
+    }
+    if (session->over) co_return fail(Code::kNotFound, "the upload is over");
+    co_return std::unique_ptr<Turn>(new Turn(op, std::move(session)));
+  }
+  Turn(const Turn&) = delete;
+  ~Turn() {
+    session_->turn = nullptr;
+    session_->touched = std::chrono::steady_clock::now();
+    session_->freed.notify_all();
+  }
+  rt::Op& op() { return op_; }
+  Session& session() { return *session_; }
+
+ private:
+  Turn(rt::Op& parent, std::shared_ptr<Session> session)
+      : op_(parent), session_(std::move(session)) {
+    session_->turn = &op_;
+  }
+  rt::Op op_;
+  std::shared_ptr<Session> session_;
+};
+
+Result<std::unique_ptr<LocalUploads>> LocalUploads::open(Shelf& shelf, Limits limits) {
+  TRY(std::string key, load_key(shelf.root()));
+  return std::unique_ptr<LocalUploads>(new LocalUploads(shelf, limits, std::move(key)));
+}
+
+std::string LocalUploads::seal(std::string_view uuid, std::string_view repository) const {
+  const std::string mac = crypto::hmac_sha256(key_, fmt::format("{}\n{}", uuid, repository));
+  return hex_encode(as_bytes(mac)).substr(0, kSeal);
+}
+
+bool LocalUploads::is_sealed(std::string_view id, std::string_view repository) const {
+  if (id.size() != kUuid + 1 + kSeal || id[kUuid] != '.') return false;
+  const std::string_view uuid = id.substr(0, kUuid);
+  const bool grammar = std::ranges::all_of(
+      uuid, [](char c) { return c == '-' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
+  return grammar && crypto::constant_time_equal(id.substr(kUuid + 1), seal(uuid, repository));
+}
+
+std::string LocalUploads::file_name(std::string_view id) {
+  return fmt::format("{}/{}{}", store::kIngestFolder, kPrefix, id.substr(0, kUuid));
+}
+
+rt::Task<Result<std::string>> LocalUploads::begin(rt::Op& op, std::string repository) {
+  CO_TRY_OK(op.check());
+  if (sessions_.size() >= limits_.sessions) {
+    co_return std::unexpected(
+        Error(Code::kRateLimited,
+              fmt::format("{} uploads are open: try again when some are done", sessions_.size()))
+            .with_retry_after(std::chrono::seconds(10)));
+  }
+  const std::string uuid = make_uuid();
+  std::string id = uuid + "." + seal(uuid, repository);
+  const auto session = std::make_shared<Session>(shelf_.loop());
+  session->id = id;
+  CO_TRY(session->file, co_await rt::blocking(shelf_.loop(), [this, &id] {
+           return shelf_.root().create_new(file_name(id));
+         }));
+  sessions_.emplace(id, session);
+  co_return id;
+}
+
+rt::Task<Result<std::shared_ptr<LocalUploads::Session>>> LocalUploads::find(rt::Op& op,
+                                                                            std::string repository,
+                                                                            std::string id) {
+  CO_TRY_OK(op.check());
+  if (!is_sealed(id, repository)) co_return nullptr;
+  if (const auto known = sessions_.find(id); known != sessions_.end()) co_return known->second;
+  auto file = co_await rt::blocking(
+      shelf_.loop(), [this, &id] { return shelf_.root().open_write(file_name(id)); });
+  if (!file && file.error().code() == Code::kNotFound) co_return nullptr;
+  if (!file) co_return std::unexpected(file.error());
+  CO_TRY(const fs::FileInfo info, file->info());
+  auto session = std::make_shared<Session>(shelf_.loop());
+  session->id = id;
+  session->file = std::move(*file);
+  session->held = info.size;
+  // Another request may have opened it meanwhile.
+  co_return sessions_.emplace(id, std::move(session)).first->second;
+}
+
+rt::Task<Result<std::optional<std::uint64_t>>> LocalUploads::held(rt::Op& op,
+                                                                  std::string repository,
+                                                                  std::string id) {
+  CO_TRY(const auto session, co_await find(op, std::move(repository), std::move(id)));
+  if (!session || session->over) co_return std::nullopt;
+  // Whoever asks has lost its connection: what that one still has in hand is taken first.
+  const auto turn = co_await Turn::take(op, session);
+  if (!turn && turn.error().code() == Code::kNotFound) co_return std::nullopt;
+  if (!turn) co_return std::unexpected(turn.error());
+  co_return session->held;
+}
+
+rt::Task<Result<std::uint64_t>> LocalUploads::append(rt::Op& op, std::string repository,
+                                                     std::string id,
+                                                     std::optional<std::uint64_t> from,
+                                                     rt::Reader& body) {
+  CO_TRY(const auto session, co_await find(op, std::move(repository), id));
+  if (!session) co_return fail(Code::kNotFound, "there is no upload {}", printable(id, 80));
+  CO_TRY(const auto turn, co_await Turn::take(op, session));
+  if (from && *from != session->held) {
+    co_return fail(Code::kBadRange, "the upload has {} bytes; what follows has to begin there",
+                   session->held);
+  }
+  CO_TRY_OK(co_await receive(turn->op(), *session, body));
+  co_return session->held;
+}
+
+// Reads while the piece before is written; a piece is as large as what came in the meantime.
+rt::Task<Status> LocalUploads::receive(rt::Op& op, Session& session, rt::Reader& body) {
+  std::array<Piece, 2> pieces;
+  rt::Scope writing(shelf_.loop());
+  Piece* piece = &pieces[0];
+  std::uint64_t offset = session.held;
+  Status received;
+  for (bool more = true; more;) {
+    const auto count =
+        co_await body.read(op, {piece->memory.get() + piece->size, kPiece - piece->size});
+    if (!count) received = std::unexpected(count.error());
+    more = count && *count > 0;
+    if (more) piece->size += *count;
+    const bool worth_it =
+        piece->size == kPiece || (piece->size >= kWorthWriting && writing.running() == 0);
+    if (more && !worth_it) continue;
+    CO_TRY_OK(co_await writing.join());
+    if (piece->size > 0) {
+      writing.spawn(write(session, offset, {piece->memory.get(), piece->size}));
+      offset += piece->size;
+    }
+    piece = piece == &pieces[0] ? &pieces[1] : &pieces[0];
+    piece->size = 0;
+  }
+  CO_TRY_OK(co_await writing.join());
+  co_return received;
+}
+
+// Not given up with the request: what arrived is kept.
+rt::Task<Status> LocalUploads::write(Session& session, std::uint64_t offset, Bytes bytes) {
+  CO_TRY_OK(co_await rt::blocking(shelf_.loop(), [this, &session, offset, bytes] {
+    return write_and_hash(session, offset, bytes);
+  }));
+  session.held = offset + bytes.size();
+  co_return Status();
+}
+
+Status LocalUploads::write_and_hash(Session& session, std::uint64_t offset, Bytes bytes) const {
+  const std::uint64_t end = offset + bytes.size();
+  if (offset / kLookAtDisk != end / kLookAtDisk || offset == 0) {
+    TRY(const std::uint64_t free, shelf_.root().free_bytes());
+    if (free < limits_.disk_reserve + bytes.size()) {
+      return fail(Code::kExhausted,
+                  "the registry's disk has {} bytes left, of which {} are kept free: free some "
+                  "space or ask its operator",
+                  free, limits_.disk_reserve);
+    }
+  }
+  TRY_OK(session.file.write_at(offset, bytes));
+  BERTH_FAILPOINT("depot.upload.after_write");
+  if (offset / kWriteback != end / kWriteback)
+    session.file.start_writeback(offset / kWriteback * kWriteback, kWriteback);
+  if (session.hashed == offset) {
+    session.hasher.update(bytes);
+    session.hashed = end;
+    return {};
+  }
+  return hash_file(session.file, session.hasher, session.hashed,
+                   std::min<std::uint64_t>(end, session.hashed + kCatchUp));
+}
+
+rt::Task<Result<oci::Digest>> LocalUploads::digest_of(Session& session,
+                                                      crypto::Algorithm algorithm) {
+  // The algorithm is first named when the upload ends: sha256 went along, others read it again.
+  crypto::Hasher other(algorithm);
+  const bool same = algorithm == crypto::Algorithm::kSha256;
+  crypto::Hasher& hasher = same ? session.hasher : other;
+  std::uint64_t begin = 0;
+  std::uint64_t& at = same ? session.hashed : begin;
+  CO_TRY_OK(co_await rt::blocking(shelf_.loop(), [&session, &hasher, &at] {
+    return hash_file(session.file, hasher, at, session.held);
+  }));
+  co_return oci::Digest::from_hash(algorithm, hasher.finish());
+}
+
+rt::Task<Status> LocalUploads::finish(rt::Op& op, std::string repository, std::string id,
+                                      oci::Digest digest) {
+  CO_TRY(const auto session, co_await find(op, repository, id));
+  if (!session) co_return fail(Code::kNotFound, "there is no upload {}", printable(id, 80));
+  CO_TRY(const auto turn, co_await Turn::take(op, session));
+  session->over = true;  // the hash can be ended once only
+  const auto found = co_await digest_of(*session, digest.algorithm());
+  Status done;
+  if (!found) {
+    done = std::unexpected(found.error());
+  } else if (*found != digest) {
+    done = fail(Code::kDigestMismatch, "the {} bytes that came are {}, not {}: push the blob again",
+                session->held, found->string(), digest.string());
+  } else {
+    done = co_await publish(op, *session, std::move(repository), digest);
+  }
+  CO_TRY_OK(co_await drop(std::move(id)));
+  co_return done;
+}
+
+rt::Task<Status> LocalUploads::publish(rt::Op& op, Session& session, std::string repository,
+                                       oci::Digest digest) {
+  store::Arrival arrival{
+      .blob = {.media_type = "application/octet-stream", .digest = digest, .size = session.held},
+      .file = file_name(session.id)};
+  CO_TRY_OK(co_await shelf_.settle(
+      op, session.file, std::move(arrival), [repository, digest](Database& database) -> Status {
+        TRY(const std::int64_t id, make_repository(database, repository));
+        return add_member(database, id, digest);
+      }));
+  shelf_.blobs.erase(Shelf::key(repository, digest.string()));
+  co_return Status();
+}
+
+// The file is gone already when it became a blob.
+rt::Task<Status> LocalUploads::drop(std::string id) {
+  sessions_.erase(id);
+  co_return co_await rt::blocking(shelf_.loop(),
+                                  [this, &id] { return shelf_.root().remove(file_name(id)); });
+}
+
+rt::Task<Result<bool>> LocalUploads::cancel(rt::Op& op, std::string repository, std::string id) {
+  CO_TRY(const auto session, co_await find(op, std::move(repository), id));
+  if (!session) co_return false;
+  const auto turn = co_await Turn::take(op, session);
+  if (!turn && turn.error().code() == Code::kNotFound) co_return false;
+  if (!turn) co_return std::unexpected(turn.error());
+  session->over = true;
+  CO_TRY_OK(co_await drop(std::move(id)));
+  co_return true;
+}
+
+rt::Task<Status> LocalUploads::expire(rt::Op& op, std::chrono::seconds older_than) {
+  const auto now = std::chrono::steady_clock::now();
+  std::erase_if(sessions_, [&](const auto& entry) {
+    return entry.second->turn == nullptr && now - entry.second->touched >= older_than;
+  });
+  std::vector<std::string> known;
+  for (const auto& [id, session] : sessions_) known.push_back(file_name(id));
+  CO_TRY_OK(op.check());
+  co_return co_await rt::blocking(shelf_.loop(), [this, &known, older_than]() -> Status {
+    TRY(const fs::Dir ingest, shelf_.root().subdir(store::kIngestFolder));
+    TRY(const auto names, ingest.list());
+    for (const std::string& name : names) {
+      const std::string path = fmt::format("{}/{}", store::kIngestFolder, name);
+      if (std::ranges::find(known, path) != known.end()) continue;
+      TRY(const auto info, ingest.find(name));
+      if (!info || !info->is_regular) continue;
+      const auto age =
+          store::now().time_since_epoch() -
+          std::chrono::floor<std::chrono::seconds>(std::chrono::nanoseconds(info->mtime_ns));
+      if (age >= older_than) TRY_OK(ingest.remove(name));
+    }
+    return {};
+  });
+}
+
+}  // namespace berth::depot

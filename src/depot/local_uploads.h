@@ -1,0 +1,71 @@
+// Upload sessions of the local depot: one growing file each, hashed as it comes.
+//
+// What is on disk is enough to go on after a restart: the file's length is what is held, and the id
+// carries a seal over the repository, so no record is written when an upload begins. A power loss
+// may leave a file whose end is not what was sent; the digest finds that out.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "crypto/hash.h"
+#include "depot/shelf.h"
+#include "rt/async.h"
+
+namespace berth::depot {
+
+class LocalUploads : public Uploads {
+ public:
+  struct Limits {
+    std::size_t sessions = 10'000;                        // unfinished uploads
+    std::uint64_t disk_reserve = std::uint64_t{1} << 28;  // bytes that stay free
+  };
+  // Blocking; makes the key of the seals when there is none.
+  static Result<std::unique_ptr<LocalUploads>> open(Shelf& shelf, Limits limits);
+
+  rt::Task<Result<std::string>> begin(rt::Op& op, std::string repository) override;
+  rt::Task<Result<std::optional<std::uint64_t>>> held(rt::Op& op, std::string repository,
+                                                      std::string id) override;
+  rt::Task<Result<std::uint64_t>> append(rt::Op& op, std::string repository, std::string id,
+                                         std::optional<std::uint64_t> from,
+                                         rt::Reader& body) override;
+  rt::Task<Status> finish(rt::Op& op, std::string repository, std::string id,
+                          oci::Digest digest) override;
+  rt::Task<Result<bool>> cancel(rt::Op& op, std::string repository, std::string id) override;
+
+  // Takes away what nobody touched for so long.
+  rt::Task<Status> expire(rt::Op& op, std::chrono::seconds older_than);
+  std::size_t open_sessions() const { return sessions_.size(); }
+
+ private:
+  struct Session;
+  class Turn;
+
+  LocalUploads(Shelf& shelf, Limits limits, std::string key)
+      : shelf_(shelf), limits_(limits), key_(std::move(key)) {}
+
+  std::string seal(std::string_view uuid, std::string_view repository) const;
+  bool is_sealed(std::string_view id, std::string_view repository) const;
+  static std::string file_name(std::string_view id);
+
+  // The session, opened from its file when this process does not know it; nullptr when there is
+  // none.
+  rt::Task<Result<std::shared_ptr<Session>>> find(rt::Op& op, std::string repository,
+                                                  std::string id);
+  rt::Task<Status> receive(rt::Op& op, Session& session, rt::Reader& body);
+  rt::Task<Status> write(Session& session, std::uint64_t offset, Bytes bytes);
+  Status write_and_hash(Session& session, std::uint64_t offset, Bytes bytes) const;
+  rt::Task<Result<oci::Digest>> digest_of(Session& session, crypto::Algorithm algorithm);
+  rt::Task<Status> publish(rt::Op& op, Session& session, std::string repository,
+                           oci::Digest digest);
+  rt::Task<Status> drop(std::string id);
+
+  Shelf& shelf_;
+  Limits limits_;
+  std::string key_;
+  std::map<std::string, std::shared_ptr<Session>, std::less<>> sessions_;
+};
+
+}  // namespace berth::depot

@@ -1,0 +1,90 @@
+#include "depot/shelf.h"
+
+#include "depot/schema.h"
+#include "store/schema.h"
+
+namespace berth::depot {
+namespace {
+
+// A registry's folder looks like a store's; the two must not take each other's blobs.
+Status check_kind(const fs::Dir& root) {
+  TRY(const auto models, root.find(store::kCatalogueFile));
+  if (!models) return {};
+  return fail(Code::kInvalid,
+              "{} is a store of models, not a registry's folder: choose another one with --root",
+              root.path());
+}
+
+}  // namespace
+
+const store::Schema& schema() {
+  static const store::Schema schema{.file = kCatalogueFile,
+                                    .version = kSchemaVersion,
+                                    .tables = {store::kBlobTables, kTables},
+                                    .steps = {},
+                                    .fill = nullptr};
+  return schema;
+}
+
+Result<std::unique_ptr<Shelf>> Shelf::open(rt::Loop& loop, const std::string& root) {
+  TRY(auto opened, store::Layout::open(root, store::Layout::Access::kReadWrite));
+  const auto layout = std::make_shared<const store::Layout>(std::move(opened));
+  TRY_OK(check_kind(layout->root()));
+  TRY(auto lock,
+      fs::Lock::try_acquire(layout->root(), "locks/registry", fs::Lock::Mode::kExclusive));
+  if (!lock) {
+    return fail(Code::kConflict,
+                "another process serves the registry in {}: stop it, or choose another folder "
+                "with --root",
+                root);
+  }
+  TRY(std::shared_ptr<store::Catalog> writing, store::Catalog::open(*layout, schema()));
+  TRY(std::shared_ptr<store::Catalog> reading, store::Catalog::open(*layout, schema()));
+  return std::unique_ptr<Shelf>(
+      new Shelf(loop, layout, std::move(writing), std::move(reading), std::move(*lock)));
+}
+
+Shelf::Shelf(rt::Loop& loop, std::shared_ptr<const store::Layout> layout,
+             std::shared_ptr<store::Catalog> writing, std::shared_ptr<store::Catalog> reading,
+             fs::Lock lock)
+    : loop_(loop),
+      layout_(std::move(layout)),
+      writer_(loop, layout_, std::move(writing)),
+      reader_(loop, layout_, std::move(reading)),
+      settler_(writer_, store::Catalog::Durability::kFull),
+      lock_(std::move(lock)) {}
+
+rt::Task<Status> Shelf::record(rt::Op& op, store::Settler::Work work) {
+  Status done = co_await settler_.record(op, std::move(work));
+  ++changes_;
+  co_return done;
+}
+
+rt::Task<Status> Shelf::settle(rt::Op& op, fs::File& file, store::Arrival arrival,
+                               store::Settler::Work also) {
+  const auto done = co_await settler_.settle(op, file, std::move(arrival), std::move(also));
+  ++changes_;
+  if (!done) co_return std::unexpected(done.error());
+  co_return Status();
+}
+
+Result<std::optional<std::int64_t>> repository_id(Database& database, const std::string& name) {
+  TRY(Rows rows, database.query("SELECT id FROM repositories WHERE name = ?", name));
+  TRY(const bool found, rows.next());
+  if (!found) return std::nullopt;
+  return rows.integer(0);
+}
+
+Result<std::int64_t> make_repository(Database& database, const std::string& name) {
+  TRY(const auto known, repository_id(database, name));
+  if (known) return *known;
+  TRY_OK(database.run("INSERT INTO repositories(name, created) VALUES(?, ?)", name, seconds_now()));
+  TRY(const auto made, repository_id(database, name));
+  return made.value();
+}
+
+std::int64_t seconds_now() {
+  return static_cast<std::int64_t>(store::now().time_since_epoch().count());
+}
+
+}  // namespace berth::depot

@@ -1,0 +1,82 @@
+// What the parts of the local depot share: the folder, the catalogue (one connection that writes,
+// one that reads and is never waited for), the settler and the caches.
+//
+// Loop thread but for what runs in a Work. One process has a depot open at a time (a lock), so what
+// the caches hold is exact: every change goes through record() or settle() and is forgotten here
+// when it is done.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "depot/depot.h"
+#include "depot/lru.h"
+#include "fs/file.h"
+#include "store/desk.h"
+#include "store/settler.h"
+
+namespace berth::depot {
+
+using store::Database;
+using store::Rows;
+
+class Shelf {
+ public:
+  // Blocking. kConflict when another process serves this folder; kInvalid when it holds something
+  // else.
+  static Result<std::unique_ptr<Shelf>> open(rt::Loop& loop, const std::string& root);
+
+  rt::Loop& loop() { return loop_; }
+  const store::Layout& layout() const { return *layout_; }
+  const fs::Dir& root() const { return layout_->root(); }
+  store::Settler& settler() { return settler_; }
+
+  // One consistent state of the catalogue.
+  template <class Work>
+  rt::Task<std::invoke_result_t<Work, Database&>> read(rt::Op& op, Work work) {
+    return reader_.read(op, std::move(work));
+  }
+  // Durable when it returns.
+  rt::Task<Status> record(rt::Op& op, store::Settler::Work work);
+  // A finished file becomes a blob; `also` happens with it. Durable when it returns.
+  rt::Task<Status> settle(rt::Op& op, fs::File& file, store::Arrival arrival,
+                          store::Settler::Work also);
+
+  // Counts changes: what was read before one must not be remembered after it.
+  std::uint64_t changes() const { return changes_; }
+  static std::string key(std::string_view repository, std::string_view name) {
+    std::string joined(repository);
+    joined.push_back('\n');
+    return joined.append(name);
+  }
+  Lru<oci::Digest> tags{kTagBytes};
+  Lru<std::shared_ptr<const StoredManifest>> manifests{kManifestBytes};
+  Lru<std::uint64_t> blobs{kBlobBytes};  // sizes
+  Lru<std::int64_t> asked{kBlobBytes};   // when a blob was last told to be here
+
+ private:
+  Shelf(rt::Loop& loop, std::shared_ptr<const store::Layout> layout,
+        std::shared_ptr<store::Catalog> writing, std::shared_ptr<store::Catalog> reading,
+        fs::Lock lock);
+
+  static constexpr std::size_t kTagBytes = std::size_t{8} << 20;
+  static constexpr std::size_t kManifestBytes = std::size_t{32} << 20;
+  static constexpr std::size_t kBlobBytes = std::size_t{8} << 20;
+
+  rt::Loop& loop_;
+  std::shared_ptr<const store::Layout> layout_;
+  store::Desk writer_;
+  store::Desk reader_;
+  store::Settler settler_;
+  fs::Lock lock_;
+  std::uint64_t changes_ = 0;
+};
+
+// Inside a transaction. nullopt: no such repository.
+Result<std::optional<std::int64_t>> repository_id(Database& database, const std::string& name);
+Result<std::int64_t> make_repository(Database& database, const std::string& name);
+std::int64_t seconds_now();
+
+}  // namespace berth::depot

@@ -1,0 +1,43 @@
+#include "registryd/call.h"
+
+#include <algorithm>
+
+#include "base/text.h"
+#include "registryd/refusal.h"
+
+namespace berth::registryd {
+
+Response created(std::string location, const oci::Digest& digest) {
+  Response response{.status = 201};
+  response.headers.set("Location", location);
+  response.headers.set(kDigestHeader, digest.string());
+  return response;
+}
+
+std::expected<oci::Digest, Response> digest_of(std::string_view text) {
+  auto digest = oci::Digest::parse(text);
+  if (digest) return std::move(*digest);
+  return std::unexpected(
+      refuse(400, "DIGEST_INVALID",
+             fmt::format("\"{}\" is no digest: sha256 or sha512, a colon and lower-case hex digits",
+                         printable(text, 150))));
+}
+
+std::optional<depot::PageRequest> page_request(const Call& call, std::size_t most) {
+  depot::PageRequest request{.last = call.query("last").value_or(""), .limit = most};
+  const auto n = call.query("n");
+  if (!n) return request;
+  const auto limit = parse_u64(*n);
+  if (!limit) return std::nullopt;
+  request.limit = static_cast<std::size_t>(std::min<std::uint64_t>(*limit, most));
+  return request;
+}
+
+void link_next(Response& response, const Call& call, std::string_view last, std::size_t limit) {
+  std::string query = fmt::format("n={}&last={}", limit, http::percent_encode(last));
+  if (const auto type = call.query("artifactType"))
+    query += "&artifactType=" + http::percent_encode(*type);
+  response.headers.set("Link", fmt::format("<{}?{}>; rel=\"next\"", call.request.url.path, query));
+}
+
+}  // namespace berth::registryd

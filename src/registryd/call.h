@@ -1,0 +1,64 @@
+// One request on its way through the registry, and what its routes share. Private to registryd.
+#pragma once
+
+#include <string>
+
+#include "depot/depot.h"
+#include "http/message.h"
+#include "registryd/place.h"
+#include "registryd/registry.h"
+
+namespace berth::registryd {
+
+using http::Request;
+using http::Response;
+
+struct Call {
+  Request request;
+  Place place;
+  std::string actor;  // who calls, for the history of tags
+
+  bool is_head() const { return request.method == "HEAD"; }
+  std::optional<std::string> query(std::string_view name) const {
+    return http::query_get(request.url.query, name);
+  }
+};
+
+struct Context {
+  depot::Depot depot;
+  Options options;
+};
+
+using Route = rt::Task<Result<Response>> (*)(rt::Op& op, Context& context, Call call);
+
+inline constexpr std::string_view kDigestHeader = "Docker-Content-Digest";
+
+Response created(std::string location, const oci::Digest& digest);
+// The digest that a path or query names; the refusal says what is wrong.
+std::expected<oci::Digest, Response> digest_of(std::string_view text);
+// ?n= and ?last=, bounded; nullopt when n is no number.
+std::optional<depot::PageRequest> page_request(const Call& call, std::size_t most);
+// Link: the next page (RFC 8288).
+void link_next(Response& response, const Call& call, std::string_view last, std::size_t limit);
+
+// Blobs.
+rt::Task<Result<Response>> get_blob(rt::Op& op, Context& context, Call call);
+rt::Task<Result<Response>> delete_blob(rt::Op& op, Context& context, Call call);
+// Uploads.
+rt::Task<Result<Response>> start_upload(rt::Op& op, Context& context, Call call);
+rt::Task<Result<Response>> upload_status(rt::Op& op, Context& context, Call call);
+rt::Task<Result<Response>> upload_chunk(rt::Op& op, Context& context, Call call);
+rt::Task<Result<Response>> finish_upload(rt::Op& op, Context& context, Call call);
+rt::Task<Result<Response>> cancel_upload(rt::Op& op, Context& context, Call call);
+// Manifests.
+rt::Task<Result<Response>> get_manifest(rt::Op& op, Context& context, Call call);
+rt::Task<Result<Response>> put_manifest(rt::Op& op, Context& context, Call call);
+rt::Task<Result<Response>> delete_manifest(rt::Op& op, Context& context, Call call);
+// Lists.
+rt::Task<Result<Response>> base(rt::Op& op, Context& context, Call call);
+rt::Task<Result<Response>> catalog(rt::Op& op, Context& context, Call call);
+rt::Task<Result<Response>> discover(rt::Op& op, Context& context, Call call);
+rt::Task<Result<Response>> list_tags(rt::Op& op, Context& context, Call call);
+rt::Task<Result<Response>> list_referrers(rt::Op& op, Context& context, Call call);
+
+}  // namespace berth::registryd

@@ -1,0 +1,106 @@
+// The base, the lists, referrers and discovery: end-1, end-8, end-12; facts/oci.md A4.
+#include "json/json.h"
+#include "oci/media_types.h"
+#include "registryd/call.h"
+#include "registryd/refusal.h"
+
+namespace berth::registryd {
+namespace {
+
+constexpr std::size_t kReferrersBytes = 4 * 1024 * 1024;  // of one page: what clients accept
+constexpr std::size_t kReferrersRows = 1000;
+
+Response json_reply(const json::Object& object) {
+  return http::reply(200, "application/json", json::serialize(object));
+}
+
+json::Array array_of(const std::vector<std::string>& names) {
+  json::Array array;
+  array.reserve(names.size());
+  for (const std::string& name : names) array.emplace_back(name);
+  return array;
+}
+
+Response bad_page() {
+  return refuse(400, "UNSUPPORTED", "?n= takes a number: how many names a page may have");
+}
+
+Response page_reply(json::Object object, const Call& call, const depot::Page& page,
+                    std::size_t limit) {
+  Response response = json_reply(object);
+  if (page.more && limit > 0) link_next(response, call, page.names.back(), limit);
+  return response;
+}
+
+std::size_t most_names(const Context& context, const Call& call) {
+  return call.query("n") ? context.options.most_page : context.options.page;
+}
+
+// A page of referrers that fits; `last` is where the next begins, "" at the end.
+struct ReferrersPage {
+  std::string manifests;
+  std::string last;
+};
+ReferrersPage fit(const std::vector<depot::Referrer>& found, const std::string& type,
+                  std::size_t limit) {
+  ReferrersPage page;
+  for (const depot::Referrer& referrer : found) {
+    const bool wanted = type.empty() || referrer.artifact_type == type;
+    const bool full = page.manifests.size() + referrer.descriptor.size() > kReferrersBytes;
+    if (wanted && full && !page.manifests.empty()) return page;
+    if (wanted) {
+      if (!page.manifests.empty()) page.manifests.push_back(',');
+      page.manifests.append(referrer.descriptor);
+    }
+    page.last = referrer.digest;
+  }
+  if (found.size() < limit) page.last.clear();
+  return page;
+}
+
+}  // namespace
+
+rt::Task<Result<Response>> base(rt::Op&, Context&, Call) { co_return json_reply({}); }
+
+rt::Task<Result<Response>> catalog(rt::Op& op, Context& context, Call call) {
+  const auto request = page_request(call, most_names(context, call));
+  if (!request) co_return bad_page();
+  CO_TRY(const auto page, co_await context.depot.lists.repositories(op, *request));
+  co_return page_reply({{"repositories", array_of(page.names)}}, call, page, request->limit);
+}
+
+rt::Task<Result<Response>> list_tags(rt::Op& op, Context& context, Call call) {
+  const auto request = page_request(call, most_names(context, call));
+  if (!request) co_return bad_page();
+  CO_TRY(const auto page, co_await context.depot.lists.tags(op, call.place.repository, *request));
+  if (!page) {
+    co_return refuse(404, "NAME_UNKNOWN",
+                     fmt::format("there is no repository {}", call.place.repository));
+  }
+  json::Object object{{"name", call.place.repository}, {"tags", array_of(page->names)}};
+  co_return page_reply(std::move(object), call, *page, request->limit);
+}
+
+rt::Task<Result<Response>> list_referrers(rt::Op& op, Context& context, Call call) {
+  auto subject = digest_of(call.place.reference);
+  if (!subject) co_return std::move(subject.error());
+  auto request = page_request(call, kReferrersRows);
+  if (!request || request->limit == 0) co_return bad_page();
+  const std::string type = call.query("artifactType").value_or("");
+  CO_TRY(const auto found,
+         co_await context.depot.lists.referrers(op, call.place.repository, *subject, *request));
+  const ReferrersPage page = fit(found, type, request->limit);
+  Response response =
+      http::reply(200, oci::media::kIndex,
+                  fmt::format(R"({{"schemaVersion":2,"mediaType":"{}","manifests":[{}]}})",
+                              oci::media::kIndex, page.manifests));
+  if (!type.empty()) response.headers.set("OCI-Filters-Applied", "artifactType");
+  if (!page.last.empty()) link_next(response, call, page.last, request->limit);
+  co_return response;
+}
+
+rt::Task<Result<Response>> discover(rt::Op&, Context&, Call) {
+  co_return json_reply({{"extensions", json::Array()}});
+}
+
+}  // namespace berth::registryd

@@ -1,0 +1,162 @@
+// Manifests: end-3, end-7 and end-9.
+#include "crypto/hash.h"
+#include "oci/reference.h"
+#include "registryd/call.h"
+#include "registryd/reading.h"
+#include "registryd/refusal.h"
+
+namespace berth::registryd {
+namespace {
+
+constexpr std::size_t kMostTags = 100;  // in one request; the specification asks for 10
+
+Response unknown(const Call& call) {
+  return refuse(404, "MANIFEST_UNKNOWN",
+                fmt::format("there is no manifest {} in {}", printable(call.place.reference, 150),
+                            call.place.repository));
+}
+
+Response bad_reference(std::string_view text) {
+  return refuse(400, "MANIFEST_INVALID",
+                fmt::format("\"{}\" is neither a tag nor a digest", printable(text, 150)));
+}
+
+// A tag has no colon, a digest has one.
+bool looks_like_digest(std::string_view reference) {
+  return reference.find(':') != std::string_view::npos;
+}
+
+struct Found {
+  std::shared_ptr<const depot::StoredManifest> manifest;
+};
+
+rt::Task<Result<std::shared_ptr<const depot::StoredManifest>>> look_up(rt::Op& op, Context& context,
+                                                                       const Call& call) {
+  const std::string& reference = call.place.reference;
+  depot::Manifests& manifests = context.depot.manifests;
+  if (looks_like_digest(reference)) {
+    const auto digest = oci::Digest::parse(reference);
+    if (!digest) co_return nullptr;
+    co_return co_await manifests.find_manifest(op, call.place.repository, *digest);
+  }
+  if (!oci::is_tag(reference)) co_return nullptr;
+  CO_TRY(const auto digest, co_await manifests.resolve(op, call.place.repository, reference));
+  if (!digest) co_return nullptr;
+  co_return co_await manifests.find_manifest(op, call.place.repository, *digest);
+}
+
+std::string etag_of(const oci::Digest& digest) { return "\"" + digest.string() + "\""; }
+
+bool has_it(const Request& request, const oci::Digest& digest) {
+  const auto known = request.headers.get("If-None-Match");
+  return known && known->find(etag_of(digest)) != std::string_view::npos;
+}
+
+// Where the request wants the manifest to be: the tags and the digest that it names.
+struct Wanted {
+  std::vector<std::string> tags;
+  std::optional<oci::Digest> digest;
+};
+std::expected<Wanted, Response> wanted_of(const Call& call) {
+  Wanted wanted;
+  const std::string& reference = call.place.reference;
+  if (looks_like_digest(reference)) {
+    auto digest = digest_of(reference);
+    if (!digest) return std::unexpected(std::move(digest.error()));
+    wanted.digest = std::move(*digest);
+    wanted.tags = http::query_get_all(call.request.url.query, "tag");
+  } else {
+    wanted.tags.push_back(reference);
+  }
+  if (wanted.tags.size() > kMostTags) {
+    return std::unexpected(
+        refuse(414, "SIZE_INVALID", fmt::format("more than {} tags in one request", kMostTags)));
+  }
+  for (const std::string& tag : wanted.tags)
+    if (!oci::is_tag(tag)) return std::unexpected(bad_reference(tag));
+  return wanted;
+}
+
+constexpr std::size_t kNamedInWarning = 3;
+
+std::string warning_of(const std::vector<oci::Digest>& missing) {
+  std::string names;
+  for (std::size_t i = 0; i < missing.size() && i < kNamedInWarning; ++i)
+    names += (i > 0 ? ", " : "") + missing[i].string();
+  return fmt::format("299 - \"{} of what this manifest names is not in the repository: {}{}\"",
+                     missing.size(), names, missing.size() > kNamedInWarning ? ", ..." : "");
+}
+
+}  // namespace
+
+rt::Task<Result<Response>> get_manifest(rt::Op& op, Context& context, Call call) {
+  CO_TRY(const auto manifest, co_await look_up(op, context, call));
+  if (!manifest) co_return unknown(call);
+  Response response;
+  response.headers.set("Content-Type", manifest->media_type);
+  response.headers.set(kDigestHeader, manifest->digest.string());
+  response.headers.set("ETag", etag_of(manifest->digest));
+  if (has_it(call.request, manifest->digest)) {
+    response.status = 304;
+  } else if (call.is_head()) {
+    response.headers.set("Content-Length", fmt::format("{}", manifest->bytes.size()));
+  } else {
+    response.body = manifest->bytes;
+  }
+  co_return response;
+}
+
+rt::Task<Result<Response>> put_manifest(rt::Op& op, Context& context, Call call) {
+  auto wanted = wanted_of(call);
+  if (!wanted) co_return std::move(wanted.error());
+  auto bytes =
+      co_await http::read_all(op, std::move(call.request.body), context.options.max_manifest);
+  if (!bytes) co_return refuse(bytes.error(), "MANIFEST_UNKNOWN", "MANIFEST_INVALID");
+  const auto algorithm = wanted->digest ? wanted->digest->algorithm() : crypto::Algorithm::kSha256;
+  const oci::Digest digest = oci::Digest::of(as_bytes(*bytes), algorithm);
+  if (wanted->digest && *wanted->digest != digest) {
+    co_return refuse(400, "DIGEST_INVALID",
+                     fmt::format("the manifest that came is {}, not {}", digest.string(),
+                                 wanted->digest->string()));
+  }
+  const auto reading = read_manifest(*bytes, call.request.headers.get("Content-Type").value_or(""));
+  if (!reading) co_return refuse(reading.error(), "MANIFEST_UNKNOWN", "MANIFEST_INVALID");
+  depot::PushedManifest pushed{.tags = wanted->tags,
+                               .children = reading->children,
+                               .subject = reading->subject,
+                               .artifact_type = reading->artifact_type,
+                               .referrer = referrer_descriptor(*reading, digest, bytes->size()),
+                               .actor = call.actor};
+  pushed.manifest = {
+      .digest = digest, .media_type = reading->media_type, .bytes = std::move(*bytes)};
+  const auto missing =
+      co_await context.depot.manifests.put_manifest(op, call.place.repository, std::move(pushed));
+  if (!missing) co_return refuse(missing.error(), "MANIFEST_UNKNOWN", "MANIFEST_INVALID");
+  Response response =
+      created(fmt::format("/v2/{}/manifests/{}", call.place.repository, digest.string()), digest);
+  for (const std::string& tag : wanted->tags) {
+    if (wanted->digest) response.headers.add("OCI-Tag", tag);
+  }
+  if (reading->subject) response.headers.set("OCI-Subject", reading->subject->string());
+  if (!missing->empty()) response.headers.set("Warning", warning_of(*missing));
+  co_return response;
+}
+
+rt::Task<Result<Response>> delete_manifest(rt::Op& op, Context& context, Call call) {
+  depot::Manifests& manifests = context.depot.manifests;
+  const std::string& reference = call.place.reference;
+  bool removed = false;
+  if (looks_like_digest(reference)) {
+    auto digest = digest_of(reference);
+    if (!digest) co_return std::move(digest.error());
+    CO_TRY(removed,
+           co_await manifests.remove_manifest(op, call.place.repository, *digest, call.actor));
+  } else {
+    if (!oci::is_tag(reference)) co_return bad_reference(reference);
+    CO_TRY(removed, co_await manifests.untag(op, call.place.repository, reference, call.actor));
+  }
+  if (!removed) co_return unknown(call);
+  co_return Response{.status = 202};
+}
+
+}  // namespace berth::registryd
