@@ -1,0 +1,183 @@
+#include "depot/depot_fixture.h"
+#include "store/store.h"
+
+namespace berth::depot {
+namespace {
+
+TEST_F(DepotTest, MountShowsABlobWithoutMovingIt) {
+  const oci::Digest digest = push("a", "weights");
+  EXPECT_FALSE(run(seam().blobs.mount(op_, "b", digest, "c")).value());
+  EXPECT_TRUE(run(seam().blobs.mount(op_, "b", digest, "a")).value());
+  EXPECT_TRUE(run(seam().blobs.mount(op_, "d", digest, "")).value());
+  EXPECT_EQ(find("b", digest), 7u);
+  EXPECT_FALSE(run(seam().blobs.mount(op_, "b", oci::Digest::of(as_bytes("x")), "")).value());
+}
+
+TEST_F(DepotTest, DeletingABlobHidesItInOneRepositoryAtOnce) {
+  const oci::Digest digest = push("a", "weights");
+  push("b", "weights");
+  EXPECT_EQ(find("a", digest), 7u);
+  EXPECT_TRUE(run(seam().blobs.remove_blob(op_, "a", digest)).value());
+  EXPECT_FALSE(find("a", digest));
+  EXPECT_EQ(find("b", digest), 7u);
+  EXPECT_FALSE(run(seam().blobs.remove_blob(op_, "a", digest)).value());
+  EXPECT_FALSE(run(seam().blobs.remove_blob(op_, "none", digest)).value());
+}
+
+TEST_F(DepotTest, TagsMoveAndTheirHistoryStays) {
+  push("a", "one");
+  push("a", "two");
+  const oci::Digest first = put("a", manifest({"one"}, {"v1", "latest"}));
+  const oci::Digest second = put("a", manifest({"two"}, {"latest"}));
+  EXPECT_EQ(resolve("a", "v1"), first);
+  EXPECT_EQ(resolve("a", "latest"), second);
+  EXPECT_FALSE(resolve("a", "none"));
+  EXPECT_FALSE(resolve("b", "latest"));
+  put("a", manifest({"two"}, {"latest"}));  // the same again is no move
+  EXPECT_TRUE(run(seam().manifests.untag(op_, "a", "latest", "bob")).value());
+  EXPECT_FALSE(run(seam().manifests.untag(op_, "a", "latest", "bob")).value());
+  EXPECT_FALSE(resolve("a", "latest"));
+  const auto moves = run(seam().lists.history(op_, "a", "latest", 10)).value();
+  ASSERT_EQ(moves.size(), 3u);
+  EXPECT_EQ(moves[0].before, second.string());
+  EXPECT_EQ(moves[0].after, "");
+  EXPECT_EQ(moves[0].actor, "bob");
+  EXPECT_EQ(moves[1].before, first.string());
+  EXPECT_EQ(moves[2].before, "");
+}
+
+TEST_F(DepotTest, AManifestComesBackAsItWasAndGoesWithItsTags) {
+  const PushedManifest pushed = manifest({"one"}, {"v1", "v2"});
+  const oci::Digest digest = put("a", pushed);
+  const auto found = run(seam().manifests.find_manifest(op_, "a", digest)).value();
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->bytes, pushed.manifest.bytes);
+  EXPECT_EQ(found->media_type, pushed.manifest.media_type);
+  EXPECT_FALSE(run(seam().manifests.find_manifest(op_, "b", digest)).value());
+  EXPECT_EQ(resolve("a", "v1"), digest);
+  EXPECT_TRUE(run(seam().manifests.remove_manifest(op_, "a", digest, "x")).value());
+  EXPECT_FALSE(run(seam().manifests.find_manifest(op_, "a", digest)).value());
+  EXPECT_FALSE(resolve("a", "v1"));
+  EXPECT_FALSE(run(seam().manifests.remove_manifest(op_, "a", digest, "x")).value());
+}
+
+TEST_F(DepotTest, WhatAManifestNamesAndIsNotThereIsTold) {
+  push("a", "one");
+  const auto missing =
+      run(seam().manifests.put_manifest(op_, "a", manifest({"one", "two"}, {"v1"}))).value();
+  ASSERT_EQ(missing.size(), 1u);
+  EXPECT_EQ(missing[0], oci::Digest::of(as_bytes("two")));
+}
+
+TEST_F(DepotTest, ListsHavePages) {
+  put("a", manifest({"one"}, {"v3", "v1", "V2", "v2"}));
+  put("b/c", manifest({"one"}, {"v1"}));
+  Page page = run(seam().lists.tags(op_, "a", {.limit = 2})).value().value();
+  EXPECT_EQ(page.names, (std::vector<std::string>{"V2", "v1"}));
+  EXPECT_TRUE(page.more);
+  page = run(seam().lists.tags(op_, "a", {.last = "v1", .limit = 2})).value().value();
+  EXPECT_EQ(page.names, (std::vector<std::string>{"v2", "v3"}));
+  EXPECT_FALSE(page.more);
+  EXPECT_FALSE(run(seam().lists.tags(op_, "none", {.limit = 2})).value());
+  page = run(seam().lists.repositories(op_, {.limit = 1})).value();
+  EXPECT_EQ(page.names, (std::vector<std::string>{"a"}));
+  EXPECT_TRUE(page.more);
+}
+
+TEST_F(DepotTest, ReferrersAreFoundBeforeAndAfterTheirSubject) {
+  const PushedManifest subject = manifest({"one"}, {"v1"});
+  const oci::Digest referrer = put("a", manifest({}, {}, subject.manifest.digest));
+  put("a", subject);
+  const auto found =
+      run(seam().lists.referrers(op_, "a", subject.manifest.digest, {.limit = 10})).value();
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_EQ(found[0].digest, referrer.string());
+  EXPECT_EQ(found[0].artifact_type, "application/test");
+  EXPECT_TRUE(
+      run(seam().lists.referrers(op_, "b", subject.manifest.digest, {.limit = 9})).value().empty());
+  run(seam().manifests.remove_manifest(op_, "a", referrer, "x")).value();
+  EXPECT_TRUE(
+      run(seam().lists.referrers(op_, "a", subject.manifest.digest, {.limit = 9})).value().empty());
+}
+
+TEST_F(DepotTest, EverythingIsThereAfterARestart) {
+  const oci::Digest blob = push("a", "one");
+  const oci::Digest digest = put("a", manifest({"one"}, {"v1"}));
+  open();
+  EXPECT_EQ(find("a", blob), 3u);
+  EXPECT_EQ(resolve("a", "v1"), digest);
+  EXPECT_TRUE(run(seam().manifests.find_manifest(op_, "a", digest)).value());
+}
+
+TEST_F(DepotTest, AStoreOfModelsIsNoRegistry) {
+  close();
+  const std::string folder = folder_.path() + "/models";
+  rt::Loop loop;
+  ASSERT_TRUE(store::Store::open(loop, {.root = folder}));
+  EXPECT_EQ(LocalDepot::open(loop, folder).error().code(), Code::kInvalid);
+}
+
+class CollectorTest : public DepotTest {
+ protected:
+  Collected collect(std::chrono::seconds grace, bool dry_run = false) {
+    return run(depot_->collector().collect(op_, {.grace = grace, .dry_run = dry_run})).value();
+  }
+  static constexpr std::chrono::seconds kNow{-1};  // also what came in this second
+};
+
+TEST_F(CollectorTest, FreesWhatNobodyNamesAfterItsGrace) {
+  const oci::Digest used = push("a", "used");
+  const oci::Digest unused = push("a", "unused");
+  const oci::Digest digest = put("a", manifest({"used"}, {"v1"}));
+  EXPECT_EQ(collect(std::chrono::hours(1)).blobs, 0u);
+  EXPECT_EQ(collect(kNow, true).members, 1u);
+  EXPECT_EQ(find("a", unused), 6u);
+  open();  // nobody asked in this process
+  const Collected freed = collect(kNow);
+  EXPECT_EQ(freed.members, 1u);
+  EXPECT_EQ(freed.blobs, 1u);
+  EXPECT_EQ(freed.bytes, 6u);
+  EXPECT_FALSE(has_file(unused));
+  EXPECT_TRUE(has_file(used));
+  EXPECT_TRUE(has_file(digest));
+  EXPECT_EQ(find("a", used), 4u);
+  EXPECT_EQ(ingests(), 0u);
+}
+
+TEST_F(CollectorTest, KeepsWhatSomebodyWasToldIsHere) {
+  const oci::Digest digest = push("a", "asked for");
+  open();
+  EXPECT_TRUE(find("a", digest));
+  EXPECT_EQ(collect(std::chrono::seconds(0)).members, 0u);
+  EXPECT_TRUE(find("a", digest));
+  EXPECT_TRUE(has_file(digest));
+}
+
+TEST_F(CollectorTest, ADeletedModelIsFreedUnlessAnotherRepositoryHasIt) {
+  const oci::Digest shared = push("a", "shared");
+  push("b", "shared");
+  const oci::Digest own = push("a", "own");
+  const oci::Digest digest = put("a", manifest({"shared", "own"}, {"v1"}));
+  put("b", manifest({"shared"}, {"v1"}));
+  run(seam().manifests.remove_manifest(op_, "a", digest, "x")).value();
+  open();
+  collect(kNow);
+  EXPECT_FALSE(has_file(digest));
+  EXPECT_FALSE(has_file(own));
+  EXPECT_TRUE(has_file(shared));
+  EXPECT_FALSE(find("a", shared));
+  EXPECT_EQ(find("b", shared), 6u);
+}
+
+TEST_F(CollectorTest, WhatWasFreedCanComeBack) {
+  const oci::Digest digest = push("a", "again");
+  open();
+  collect(kNow);
+  EXPECT_FALSE(has_file(digest));
+  push("a", "again");
+  EXPECT_TRUE(has_file(digest));
+  EXPECT_EQ(find("a", digest), 5u);
+}
+
+}  // namespace
+}  // namespace berth::depot
