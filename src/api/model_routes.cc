@@ -113,6 +113,7 @@ ModelRoutes::Answer ModelRoutes::create(rt::Op& op, Request request, Params) {
   CO_TRY(pull.model, view.string_or("from", ""));
   CO_TRY(pull.bearer_token, view.string_or("bearer-token", ""));
   CO_TRY(pull.platform, view.string_or("platform", ""));
+  CO_TRY(pull.include, view.strings_or_empty("include"));
   if (pull.model.empty())
     co_return fail(Code::kInvalid, "the body has no \"from\", the model to pull");
   auto run = std::make_shared<ProgressRun>(context_.loop, op_, "pull", escape);

@@ -89,6 +89,19 @@ TEST(CliGolden, PullAndPush) {
                   {"push", "absent"}});
 }
 
+TEST(CliGolden, PartialPull) {
+  FakeShell shell;
+  shell.state.remote = {fake_model("docker.io/ai/smollm2:latest", 'a')};
+  check_sessions(
+      "partial", shell,
+      {{"pull", "ai/smollm2", "--progress", "none", "--include", "*.json", "--include", "onnx/**"},
+       {"list"},
+       {"list", "--json"},
+       {"show", "smollm2"},
+       {"inspect", "smollm2"}});
+  EXPECT_EQ(shell.state.included, (std::vector<std::string>{"*.json", "onnx/**"}));
+}
+
 TEST(CliGolden, Transfer) {
   FakeShell shell;
   check_sessions("copy", shell,

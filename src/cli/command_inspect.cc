@@ -36,6 +36,20 @@ void add_metadata(std::string& text, std::string_view title, const json::Object&
     text += fmt::format("  {}: {}\n", printable(name), printable(value, 160));
 }
 
+// Which files are here is said only of a model that is partial.
+std::string files_text(const control::ModelDetail& detail) {
+  std::vector<std::string> header{"FILE", "ROLE", "SIZE", "DIGEST"};
+  if (detail.model.partial) header.emplace_back("HERE");
+  Table table(std::move(header));
+  for (const control::ModelFile& file : detail.files) {
+    std::vector<std::string> row{file.path.empty() ? "-" : file.path, file.role,
+                                 format_size(file.size), short_id(file.digest)};
+    if (detail.model.partial) row.emplace_back(file.left_out ? "no" : "yes");
+    table.row(std::move(row));
+  }
+  return table.text();
+}
+
 std::string people_text(const control::ModelDetail& detail) {
   const control::Model& model = detail.model;
   std::string text;
@@ -52,14 +66,8 @@ std::string people_text(const control::ModelDetail& detail) {
   if (model.context_size) add_field(text, "Context Size:", fmt::to_string(*model.context_size));
   add_field(text, "Artifact:", detail.artifact);
   add_field(text, "Index:", detail.index_digest);
-  if (!detail.files.empty()) {
-    Table table({"FILE", "ROLE", "SIZE", "DIGEST"});
-    for (const control::ModelFile& file : detail.files) {
-      table.row({file.path.empty() ? "-" : file.path, file.role, format_size(file.size),
-                 short_id(file.digest)});
-    }
-    text += "\n" + table.text();
-  }
+  if (model.partial) add_field(text, "Partial:", "some files were left out when it was pulled");
+  if (!detail.files.empty()) text += "\n" + files_text(detail);
   if (!detail.annotations.empty()) text += "\nAnnotations:\n";
   for (const auto& [key, value] : detail.annotations)
     text += fmt::format("  {}: {}\n", printable(key), printable(value));

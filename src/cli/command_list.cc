@@ -54,7 +54,7 @@ std::string table_of(const std::vector<control::Model>& models, const Context& c
     table.row({row.name, model.parameters, model.quantization, model.architecture,
                short_id(model.id), format_ago(model.created, context.now),
                model.context_size ? fmt::to_string(*model.context_size) : "",
-               format_size(model.size)});
+               format_size(model.size) + (model.partial ? " (partial)" : "")});
   }
   return table.text();
 }

@@ -48,7 +48,7 @@ constexpr std::array<Meaning, 14> kMeanings = {{
      "The network or a server: not reachable, timed out, too many requests, an answer that makes "
      "no sense."},
     {6, "Verification failed: bytes are not what their digest says, or data contradicts itself."},
-    {7, "The present state forbids it: in use, exists already, several tags."},
+    {7, "The present state forbids it: in use, exists already, several tags, only partly here."},
     {8, "Used up: disk, memory, file descriptors or a quota."},
     {9, "Larger than a bound that protects this machine."},
     {69, "Not in this version, or not for this kind of artifact."},

@@ -69,6 +69,7 @@ struct FakeState {
   std::vector<control::RunningModel> running;
   std::vector<control::Configuration> configurations;
   std::vector<control::ChatRequest> chats;
+  std::vector<std::string> included;  // the patterns of the last pull
   std::vector<control::PackageRequest> packages;
   std::vector<control::TransferRequest> transfers;
   control::CheckResult check;
@@ -123,7 +124,16 @@ class FakeModels : public control::Models {
                      "application/vnd.docker.ai.gguf.v3",
                      "sha256:" + std::string(64, 'f'),
                      91739808,
-                     {}}};
+                     {},
+                     false}};
+    if (model->partial) {
+      detail.files.push_back({.path = "LICENSE",
+                              .role = "license",
+                              .media_type = "application/vnd.docker.ai.license",
+                              .digest = "sha256:" + std::string(64, 'e'),
+                              .size = 1234,
+                              .left_out = true});
+    }
     detail.raw_manifest = "{\"schemaVersion\": 2}\n";
     co_return detail;
   }
@@ -187,7 +197,14 @@ class FakeTransfers : public control::Transfers {
                .name = "model.gguf",
                .size = model.size});
     state_.here.push_back(model);
-    co_return control::PullResult{model.tags[0], model.id, model.id, model.size, model.size, false};
+    state_.here.back().partial = !request.include.empty();
+    state_.included = request.include;
+    co_return control::PullResult{.reference = model.tags[0],
+                                  .digest = model.id,
+                                  .id = model.id,
+                                  .size = model.size,
+                                  .transferred = model.size,
+                                  .left_out = request.include.empty() ? 0U : 2U};
   }
   rt::Task<Result<control::PushResult>> push(rt::Op&, control::PushRequest request,
                                              control::Events& events) override {

@@ -201,6 +201,29 @@ TEST_F(ClientTest, PullFromDockersServerAsksForTheId) {
   EXPECT_TRUE(pulled->cached);
 }
 
+TEST_F(ClientTest, SomeFilesArePulledByBerthAlone) {
+  be_berth();
+  answer(
+      "POST", "/models/create",
+      R"({"type":"success","message":"","result":{"reference":"r","digest":"d","id":"i","left_out":2}})"
+      "\n");
+  const auto pulled = loop.run(services().transfers.pull(
+      op, {.model = "ai/m", .include = {"*.json", "onnx/**"}}, collected));
+  ASSERT_TRUE(pulled) << pulled.error().message();
+  EXPECT_EQ(pulled->left_out, 2u);
+  EXPECT_EQ(last().body, R"({"from":"ai/m","include":["*.json","onnx/**"]})");
+}
+
+// It would fetch everything.
+TEST_F(ClientTest, DockersServerIsNotAskedForSomeFiles) {
+  be_docker();
+  const auto refused =
+      loop.run(services().transfers.pull(op, {.model = "ai/m", .include = {"*.json"}}, collected));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), Code::kUnsupported);
+  EXPECT_EQ(server.count("POST", "/models/create"), 0u);
+}
+
 TEST_F(ClientTest, FailuresOfAPull) {
   const struct {
     std::string body;

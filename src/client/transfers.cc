@@ -42,6 +42,7 @@ Result<control::PullResult> pulled_from_json(const json::View& view) {
   TRY(result.size, view.u64_or("size", 0));
   TRY(result.transferred, view.u64_or("transferred", 0));
   TRY(result.cached, view.boolean_or("cached", false));
+  TRY(result.left_out, view.u64_or("left_out", 0));
   return result;
 }
 
@@ -61,6 +62,12 @@ rt::Task<Result<control::PullResult>> Transfers::pull(rt::Op& op, control::PullR
   CO_TRY_OK(check_rate(request.limit_rate));
   json::Object body = with_bearer({{"from", request.model}}, request.bearer_token);
   if (!request.platform.empty()) body["platform"] = request.platform;
+  if (!request.include.empty()) {
+    CO_TRY_OK(co_await server_.need_berth(op, "pull some of a model's files"));
+    json::Array patterns;
+    for (const std::string& pattern : request.include) patterns.emplace_back(pattern);
+    body["include"] = std::move(patterns);
+  }
   CO_TRY(http::Response response, co_await server_.send(op, progress_call("/models/create", body)));
   CO_TRY(const json::Value success, co_await read_progress(op, std::move(response.body), events));
   const json::View view(success, "success line");

@@ -65,7 +65,8 @@ class Copy {
       if (!seen_.insert(child.digest).second) continue;
       const bool graph =
           oci::media::is_manifest(child.media_type) || oci::media::is_index(child.media_type);
-      if (graph && options_.select && !options_.select(child)) continue;
+      const auto& chosen = graph ? options_.select : options_.wants;
+      if (chosen && !chosen(child)) continue;
       scope.spawn(graph ? node(op, child, depth + 1) : blob(op, child));
     }
     co_return co_await scope.join();

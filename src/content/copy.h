@@ -22,6 +22,9 @@ struct CopyOptions {
   std::function<Status(const oci::Descriptor&, const oci::Manifest&)> inspect = {};
   // Of an index: which children to copy. All when empty.
   std::function<bool(const oci::Descriptor&)> select = {};
+  // Of a manifest: which blobs to copy. All when empty. The destination is not told: it has to take
+  // the manifest without the others.
+  std::function<bool(const oci::Descriptor&)> wants = {};
 };
 
 rt::Task<Status> copy_graph(rt::Op& op, rt::Loop& loop, Fetcher& from, Storage& to,

@@ -52,6 +52,30 @@ TEST_F(CopyTest, ABlobWantedTwiceMovesOnce) {
   EXPECT_EQ(progress_.counts[Event::Kind::kDone], 2);
 }
 
+// Takes a manifest whatever of it is here.
+struct Lenient : MemoryTarget {
+  rt::Task<Status> put(rt::Op& op, oci::Descriptor blob, Fetcher& from, Progress&) override {
+    CO_TRY(std::string bytes, co_await read_small(op, from, blob, oci::kMaxManifestBytes));
+    add(std::move(bytes), blob.media_type);
+    co_return Status();
+  }
+};
+
+TEST_F(CopyTest, UnwantedBlobsStayWhereTheyAre) {
+  const auto weights = from_.add("weights", "w");
+  const auto licence = from_.add("licence", "l");
+  const auto root = make_index(from_, {make_manifest(from_, {weights, licence})});
+  Lenient to;
+  CopyOptions options;
+  options.wants = [&](const oci::Descriptor& blob) { return blob.digest != weights.digest; };
+  ASSERT_TRUE(loop_.run(copy_graph(op_, loop_, from_, to, root, progress_, options)));
+  EXPECT_FALSE(to.blobs().contains(weights.digest));
+  EXPECT_EQ(to.blobs().size(), from_.blobs().size() - 1);
+  EXPECT_EQ(progress_.counts[Event::Kind::kStart], 2);  // licence and config
+  // A destination that needs all says so.
+  EXPECT_FALSE(copy(root, options));
+}
+
 TEST_F(CopyTest, WhatIsThereAsksNothingOfTheSource) {
   const auto root = make_manifest(from_, {from_.add("weights", "w")});
   ASSERT_TRUE(copy(root));

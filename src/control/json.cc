@@ -38,12 +38,14 @@ json::Object string_map(const std::map<std::string, std::string>& map) {
 }
 
 json::Object file_to_json(const ModelFile& file) {
-  return {{"path", text_or_null(file.path)},
-          {"role", file.role},
-          {"media_type", file.media_type},
-          {"digest", file.digest},
-          {"size", file.size},
-          {"annotations", string_map(file.annotations)}};
+  json::Object object{{"path", text_or_null(file.path)},
+                      {"role", file.role},
+                      {"media_type", file.media_type},
+                      {"digest", file.digest},
+                      {"size", file.size},
+                      {"annotations", string_map(file.annotations)}};
+  if (file.left_out) object["left_out"] = true;
+  return object;
 }
 
 // DMR's BackendConfiguration: what it does not know stays out, as its own client does it.
@@ -104,16 +106,18 @@ std::string keep_alive_text(std::chrono::milliseconds duration) {
 }
 
 json::Object to_json(const Model& model) {
-  return {{"id", model.id},
-          {"tags", strings(model.tags)},
-          {"created", model.created.time_since_epoch().count()},
-          {"config", model.config},
-          {"format", text_or_null(model.format)},
-          {"architecture", text_or_null(model.architecture)},
-          {"parameters", text_or_null(model.parameters)},
-          {"quantization", text_or_null(model.quantization)},
-          {"context_size", value_or_null(model.context_size)},
-          {"size", model.size}};
+  json::Object object{{"id", model.id},
+                      {"tags", strings(model.tags)},
+                      {"created", model.created.time_since_epoch().count()},
+                      {"config", model.config},
+                      {"format", text_or_null(model.format)},
+                      {"architecture", text_or_null(model.architecture)},
+                      {"parameters", text_or_null(model.parameters)},
+                      {"quantization", text_or_null(model.quantization)},
+                      {"context_size", value_or_null(model.context_size)},
+                      {"size", model.size}};
+  if (model.partial) object["partial"] = true;
+  return object;
 }
 
 json::Object to_json(const ModelDetail& detail) {
@@ -162,7 +166,8 @@ json::Object to_json(const PullResult& result) {
           {"id", result.id},
           {"size", result.size},
           {"transferred", result.transferred},
-          {"cached", result.cached}};
+          {"cached", result.cached},
+          {"left_out", result.left_out}};
 }
 
 json::Object to_json(const PushResult& result) {

@@ -2,7 +2,8 @@
 // client.
 //
 // Model, RunningModel, DiskUsage, Configuration and Removed are DMR's shapes (facts 2.1-2.3) with
-// Berth's fields added; the others are Berth's own (snake_case, null for nothing).
+// Berth's fields added (of them "partial" and "left_out" are there only when true); the others are
+// Berth's own (snake_case, null for nothing).
 #pragma once
 
 #include "control/records.h"

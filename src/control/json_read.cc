@@ -98,6 +98,7 @@ Result<ModelFile> file_from_json(const json::View& view) {
   TRY(file.digest, view.string_or("digest", ""));
   TRY(file.size, view.u64_or("size", 0));
   TRY(file.annotations, annotations_of(view));
+  TRY(file.left_out, view.boolean_or("left_out", false));
   return file;
 }
 
@@ -163,6 +164,7 @@ Result<Model> model_from_json(const json::View& view) {
   TRY(model.quantization, summary(view, "quantization"));
   TRY(model.context_size, context_of(view, model.architecture));
   TRY(model.size, size_of(view));
+  TRY(model.partial, view.boolean_or("partial", false));
   if (const auto config = view.find("config")) {
     TRY_OK(config->object());
     model.config = config->value().as_object();

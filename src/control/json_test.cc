@@ -38,6 +38,20 @@ TEST(ControlJson, ModelHasDockersKeysFirstAndSurvivesARoundTrip) {
   EXPECT_EQ(json::serialize(to_json(*back)), json::serialize(value));
 }
 
+TEST(ControlJson, WhatIsPartialIsSaidOfThatAlone) {
+  ModelDetail detail{.model = sample(), .files = {{.path = "a"}, {.path = "b"}}};
+  EXPECT_FALSE(to_json(detail).contains("partial"));
+  detail.model.partial = true;
+  detail.files[1].left_out = true;
+  const json::Value value(to_json(detail));
+  EXPECT_FALSE(value.as_object().at("files").as_array()[0].as_object().contains("left_out"));
+  const auto back = detail_from_json(json::View(value, "model"));
+  ASSERT_TRUE(back) << back.error().message();
+  EXPECT_TRUE(back->model.partial);
+  EXPECT_FALSE(back->files[0].left_out);
+  EXPECT_TRUE(back->files[1].left_out);
+}
+
 TEST(ControlJson, ModelOfDockerModelRunnerIsReadFromItsConfig) {
   const auto value = parsed(R"({"id":"sha256:b","tags":null,"created":5,"config":{"format":"gguf",
       "architecture":"qwen2","parameters":"494M","quantization":"Q8_0","size":"531 MB",

@@ -31,6 +31,7 @@ struct Model {
   std::string quantization;  // "Q4_1"
   std::optional<std::uint64_t> context_size;
   std::uint64_t size = 0;  // of all layers
+  bool partial = false;    // some of its files were left out when it was pulled
   json::Object config;
 };
 
@@ -41,6 +42,7 @@ struct ModelFile {
   std::string digest;
   std::uint64_t size = 0;
   std::map<std::string, std::string> annotations;
+  bool left_out = false;  // not here: the model is partial
 };
 
 // Everything `inspect` shows: the model plus what DMR hides.
@@ -85,6 +87,8 @@ struct PullRequest {
   std::string bearer_token;      // forwarded for hf.co only
   std::string platform;          // "linux/amd64"; "" picks the host's
   std::uint64_t limit_rate = 0;  // bytes a second; 0 for no limit
+  // Patterns (base/glob.h) for the files to take; all files when empty.
+  std::vector<std::string> include;
 };
 struct PullResult {
   std::string reference;  // fully qualified, as stored
@@ -92,7 +96,8 @@ struct PullResult {
   std::string id;         // manifest
   std::uint64_t size = 0;
   std::uint64_t transferred = 0;
-  bool cached = false;  // everything was here already
+  bool cached = false;         // everything was here already
+  std::uint64_t left_out = 0;  // files that are not here, as nobody asked for them
 };
 
 struct PushRequest {

@@ -3,6 +3,7 @@
 #include "control/json.h"
 #include "formats/estimate.h"
 #include "fs/file.h"
+#include "local/partial.h"
 #include "model/bundle.h"
 #include "rt/async.h"
 
@@ -207,11 +208,12 @@ rt::Task<Result<std::optional<control::Configuration>>> Launcher::stored(rt::Op&
   co_return std::nullopt;
 }
 
-rt::Task<Result<Launcher::Opened>> Launcher::open_model(rt::Op& op, oci::Digest id,
-                                                        std::string name) {
+rt::Task<Result<Launcher::Opened>> Launcher::open_model(rt::Op& op, store::Found found) {
+  const oci::Digest id = found.record.id;
   CO_TRY(auto lease, co_await shared_.store->lease(op, store::Lease::Kind::kRun, {id}));
   CO_TRY_OK(co_await shared_.store->check_model(op, id));
-  CO_TRY(const model::Loaded loaded, co_await load_local(shared_, op, id));
+  CO_TRY(model::Loaded loaded, co_await load_local(shared_, op, id));
+  CO_TRY(loaded.model, co_await enough_to_run(shared_, op, std::move(loaded.model), found));
   CO_TRY(const Paths paths, co_await blob_paths(shared_, op, loaded.model));
   const std::string unpacked = shared_.paths.cache + "/unpacked";
   CO_TRY(const model::Bundle bundle, co_await rt::blocking(shared_.loop, [&] {
@@ -220,7 +222,7 @@ rt::Task<Result<Launcher::Opened>> Launcher::open_model(rt::Op& op, oci::Digest 
   if (bundle.format != "gguf") {
     co_return fail(Code::kUnsupported,
                    "{} is a {} model; this version runs GGUF models only (llama.cpp)",
-                   printable(name, 200), printable(bundle.format, 40));
+                   display_name(shared_, found), printable(bundle.format, 40));
   }
   co_return Opened{id, engine_files(bundle), loaded.model.context_size, std::move(lease)};
 }
@@ -230,7 +232,7 @@ rt::Task<Result<std::optional<Launcher::Opened>>> Launcher::open_draft(
   if (configuration.draft_model.empty()) co_return std::nullopt;
   const auto found = co_await find_model(shared_, op, configuration.draft_model);
   if (!found) co_return std::unexpected(about_draft(found.error(), configuration));
-  CO_TRY(Opened opened, co_await open_model(op, found->record.id, configuration.draft_model));
+  CO_TRY(Opened opened, co_await open_model(op, *found));
   co_return std::move(opened);
 }
 
@@ -246,7 +248,7 @@ rt::Task<Result<runner::LoadSpec>> Launcher::prepare(rt::Op& op, Wanted wanted) 
   }
   CO_TRY(const store::Found found, co_await find_model(shared_, op, wanted.model));
   const oci::Digest id = found.record.id;
-  CO_TRY(Opened opened, co_await open_model(op, id, wanted.model));
+  CO_TRY(Opened opened, co_await open_model(op, found));
   CO_TRY(const auto configuration, co_await stored(op, id.string(), wanted.mode));
   NeedRequest request;
   if (configuration) {
@@ -287,10 +289,7 @@ rt::Task<Result<runner::LoadSpec>> Launcher::prepare(rt::Op& op, Wanted wanted) 
                          engine::fingerprint(request.options));
   if (draft) spec.key += " draft " + draft->id.string();
   spec.model_id = id.string();
-  spec.display_name = found.tag ? found.tag->familiar(shared_.defaults)
-                      : found.record.tags.empty()
-                          ? id.short_hex()
-                          : found.record.tags.front().familiar(shared_.defaults);
+  spec.display_name = display_name(shared_, found);
   spec.files = files;
   spec.shape = need.shape;
   spec.options = request.options;

@@ -58,7 +58,7 @@ class Launcher {
   };
 
   rt::Task<Result<runner::LoadSpec>> prepare(rt::Op& op, Wanted wanted);
-  rt::Task<Result<Opened>> open_model(rt::Op& op, oci::Digest id, std::string name);
+  rt::Task<Result<Opened>> open_model(rt::Op& op, store::Found found);
   // nullopt when none is configured; kNotFound naming it when it is not here.
   rt::Task<Result<std::optional<Opened>>> open_draft(rt::Op& op,
                                                      control::Configuration configuration);

@@ -1,5 +1,7 @@
 #include "local/models.h"
 
+#include <algorithm>
+
 namespace berth::local {
 
 rt::Task<Result<std::vector<control::Model>>> Models::list(rt::Op& op) {
@@ -22,6 +24,11 @@ rt::Task<Result<control::ModelDetail>> Models::inspect(rt::Op& op, std::string m
   control::ModelDetail detail = show_detail(loaded);
   for (const oci::Reference& tag : found.record.tags) detail.model.tags.push_back(tag.string());
   detail.model.created = found.record.added;
+  CO_TRY(const auto left_out, co_await shared_.store->left_out(op, found.record.id));
+  detail.model.partial = !left_out.empty();
+  for (control::ModelFile& file : detail.files)
+    file.left_out =
+        std::ranges::find(left_out, file.digest, &oci::Digest::string) != left_out.end();
   if (found.tag) {
     CO_TRY(const oci::Descriptor root, co_await shared_.store->resolve(op, *found.tag));
     if (root.digest != found.record.id) detail.index_digest = root.digest.string();

@@ -7,6 +7,7 @@
 #include "content/copy.h"
 #include "fs/file.h"
 #include "local/file_reader.h"
+#include "local/partial.h"
 #include "local/transfers.h"
 #include "local/unpackaged.h"
 #include "rt/async.h"
@@ -104,6 +105,7 @@ rt::Task<Result<model::Plan>> Transfers::plan(rt::Op& op, control::PackageReques
     if (!found) co_return std::unexpected(std::move(found.error()));
     CO_TRY_OK(co_await shared_.store->check_model(op, found->record.id));
     CO_TRY(model::Loaded loaded, co_await load_local(shared_, op, found->record.id));
+    CO_TRY_OK(co_await check_whole(shared_, op, loaded.model, *found));
     wanted.from = model::Existing{std::move(loaded.model), std::move(loaded.config_bytes)};
     if (request.format == control::PackageFormat::kDocker) wanted.format.reset();
   }

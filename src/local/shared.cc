@@ -110,6 +110,12 @@ rt::Task<Result<store::Found>> find_model(Shared& shared, rt::Op& op, std::strin
   co_return std::move(*found);
 }
 
+std::string display_name(const Shared& shared, const store::Found& found) {
+  if (found.tag) return found.tag->familiar(shared.defaults);
+  if (found.record.tags.empty()) return found.record.id.short_hex();
+  return found.record.tags.front().familiar(shared.defaults);
+}
+
 std::unexpected<Error> not_here(std::string_view model, std::string_view advice) {
   return fail(Code::kNotFound, "no model {} here{}", printable(model, 200), advice);
 }
@@ -143,6 +149,7 @@ control::Model show(const store::Record& record, const model::Summary& summary) 
   shown.quantization = summary.quantization;
   shown.context_size = summary.context_size ? summary.context_size : summary.context_length;
   shown.size = summary.size;
+  shown.partial = record.partial;
   shown.config["format"] = summary.format;
   shown.config["quantization"] = summary.quantization;
   shown.config["parameters"] = summary.parameters;

@@ -52,6 +52,9 @@ Result<oci::Reference> remote_reference(const Shared& shared, std::string_view m
 // The model of that name in the store; kNotFound with a hint to pull it.
 rt::Task<Result<store::Found>> find_model(Shared& shared, rt::Op& op, std::string model);
 
+// What a model that was found is called: by the name that found it, else by its first.
+std::string display_name(const Shared& shared, const store::Found& found);
+
 // kNotFound for a model that is not in the store; `advice` follows ("; pull it with: …").
 std::unexpected<Error> not_here(std::string_view model, std::string_view advice);
 

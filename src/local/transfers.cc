@@ -2,6 +2,7 @@
 
 #include "base/failpoint.h"
 #include "content/copy.h"
+#include "local/partial.h"
 #include "model/archive.h"
 #include "model/codec.h"
 #include "model/dmr_store.h"
@@ -128,6 +129,7 @@ rt::Task<Status> Transfers::settle(rt::Op& op, const model::Loaded& loaded,
 rt::Task<Result<control::PullResult>> Transfers::pull(rt::Op& op, control::PullRequest request,
                                                       control::Events& events) {
   CO_TRY(const oci::Reference reference, remote_reference(shared_, request.model));
+  CO_TRY(const auto include, parse_patterns(request.include));
   CO_TRY(const auto repository, shared_.registries.repository(reference));
   std::optional<oci::Platform> platform;
   if (!request.platform.empty()) {
@@ -141,6 +143,10 @@ rt::Task<Result<control::PullResult>> Transfers::pull(rt::Op& op, control::PullR
   // Nothing moves before the artifact is known to be a model.
   CO_TRY(const model::Loaded loaded,
          co_await model::load_model(op, shared_.loop, *repository, root, platform));
+  CO_TRY(const model::Selection selection,
+         co_await choose_files(op, shared_.loop, loaded.model, include));
+  for (const std::string& pattern : selection.unmatched)
+    bridge.warning(fmt::format("no file of the model matches {}", printable(pattern, 120)));
   bridge.name(loaded.model);
   Known known(*repository);
   known.add(loaded.manifest_bytes);
@@ -153,15 +159,21 @@ rt::Task<Result<control::PullResult>> Transfers::pull(rt::Op& op, control::PullR
   options.select = [id = loaded.manifest.digest](const oci::Descriptor& child) {
     return child.digest == id;
   };
-  CO_TRY_OK(co_await content::copy_graph(op, shared_.loop, known, *shared_.store, root, bridge,
+  options.wants = [&selection](const oci::Descriptor& blob) {
+    return !selection.unwanted.contains(blob.digest);
+  };
+  PartialStore store(*shared_.store, loaded.manifest.digest, selection.unwanted);
+  CO_TRY_OK(co_await content::copy_graph(op, shared_.loop, known, store, root, bridge,
                                          std::move(options)));
   CO_TRY_OK(co_await settle(op, loaded, {reference}));
+  CO_TRY(const auto left_out, co_await shared_.store->left_out(op, loaded.manifest.digest));
   co_return control::PullResult{.reference = reference.string(),
                                 .digest = root.digest.string(),
                                 .id = loaded.manifest.digest.string(),
                                 .size = loaded.model.size,
                                 .transferred = bridge.transferred(),
-                                .cached = bridge.transferred() == 0};
+                                .cached = bridge.transferred() == 0,
+                                .left_out = model::paths_of(loaded.model, left_out).size()};
 }
 
 rt::Task<Result<control::PushResult>> Transfers::push(rt::Op& op, control::PushRequest request,
@@ -174,6 +186,7 @@ rt::Task<Result<control::PushResult>> Transfers::push(rt::Op& op, control::PushR
                                                          {root.digest, found.record.id}));
   CO_TRY_OK(co_await shared_.store->check_model(op, found.record.id));
   CO_TRY(const model::Loaded loaded, co_await load_local(shared_, op, found.record.id));
+  CO_TRY_OK(co_await check_whole(shared_, op, loaded.model, found));
   CO_TRY(const auto repository, shared_.registries.repository(reference));
   EventBridge bridge(events);
   repository->set_manner(manner(request.limit_rate, bridge));
@@ -199,6 +212,7 @@ rt::Task<Result<std::unique_ptr<rt::Reader>>> Transfers::export_tar(rt::Op& op, 
   CO_TRY(const store::Found found, co_await find_model(shared_, op, model));
   CO_TRY_OK(co_await shared_.store->check_model(op, found.record.id));
   CO_TRY(const model::Loaded loaded, co_await load_local(shared_, op, found.record.id));
+  CO_TRY_OK(co_await check_whole(shared_, op, loaded.model, found));
   std::vector<std::string> names;
   if (found.tag) names.push_back(found.tag->string());
   CO_TRY(model::Export tar, model::export_model(*shared_.store, loaded, names));

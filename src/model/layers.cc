@@ -48,15 +48,6 @@ constexpr auto kPackings = std::to_array<std::pair<std::string_view, Packing>>({
 
 std::string_view base_name(std::string_view path) { return path.substr(path.rfind('/') + 1); }
 
-// What a title says only counts when there is no file path: readers of models go by the latter.
-std::string annotated_path(const oci::Descriptor& layer) {
-  for (const std::string_view key :
-       {annotation::kFilePath, annotation::kCnaiFilePath, oci::annotation::kTitle}) {
-    if (std::string path = layer.annotation(key); !path.empty()) return path;
-  }
-  return "";
-}
-
 bool is_projector_name(std::string_view path) {
   const std::string name = to_lower(base_name(path));
   return name.find("mmproj") != std::string::npos && name.ends_with(".gguf");
@@ -182,6 +173,15 @@ Role role_of_file(std::string_view path) {
       return Role::kOther;
   }
   return Role::kOther;
+}
+
+// What a title says only counts when there is no file path: readers of models go by the latter.
+std::string annotated_path(const oci::Descriptor& layer) {
+  for (const std::string_view key :
+       {annotation::kFilePath, annotation::kCnaiFilePath, oci::annotation::kTitle}) {
+    if (std::string path = layer.annotation(key); !path.empty()) return path;
+  }
+  return "";
 }
 
 File classify_layer(const oci::Descriptor& layer) {

@@ -14,6 +14,8 @@ namespace berth::model {
 // and Berth's role annotation.
 File classify_layer(const oci::Descriptor& layer);
 Role role_of_file(std::string_view path);  // by name alone
+// The path that a layer's annotations give, unchecked; "" when they give none.
+std::string annotated_path(const oci::Descriptor& layer);
 
 // Every layer as a File: paths from annotations, else Docker Model Runner's names. kInvalid for a
 // path that leaves its folder or comes twice; the same file twice is one.

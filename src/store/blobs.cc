@@ -1,5 +1,7 @@
 #include "store/blobs.h"
 
+#include <algorithm>
+
 #include "base/failpoint.h"
 #include "oci/media_types.h"
 
@@ -19,6 +21,13 @@ Result<bool> file_is_here(const Layout& layout, const oci::Digest& digest, std::
   return info && info->is_regular && info->size == size;
 }
 
+Result<bool> is_left_out(Database& database, const oci::Digest& manifest,
+                         const oci::Digest& child) {
+  TRY(Rows rows, database.query("SELECT 1 FROM left_out WHERE parent = ? AND child = ?",
+                                manifest.string(), child.string()));
+  return rows.next();
+}
+
 Status check_child(Database& database, const Layout& layout, const Arrival& arrival,
                    const oci::Descriptor& child) {
   // An index may name manifests of other platforms, which are not fetched.
@@ -32,7 +41,9 @@ Status check_child(Database& database, const Layout& layout, const Arrival& arri
   if (row) {
     TRY(here, file_is_here(layout, child.digest, child.size));
   }
-  if (here) return {};
+  if (here || arrival.unwanted.contains(child.digest)) return {};
+  TRY(const bool left_out, is_left_out(database, arrival.blob.digest, child.digest));
+  if (left_out) return {};
   return fail(Code::kConflict,
               "the manifest {} names {} ({}), which is not in the store: transfer it first",
               arrival.blob.digest.short_hex(), child.digest.string(),
@@ -48,6 +59,22 @@ Status write_edges(Database& database, const oci::Digest& parent,
   return {};
 }
 
+// Of what was not wanted only that which is not here anyway.
+Status write_left_out(Database& database, const Layout& layout, const Arrival& arrival) {
+  for (const oci::Descriptor& child : arrival.children) {
+    if (!arrival.unwanted.contains(child.digest)) continue;
+    TRY(const auto row, find_row(database, child.digest));
+    bool here = false;
+    if (row) {
+      TRY(here, file_is_here(layout, child.digest, child.size));
+    }
+    if (here) continue;
+    TRY_OK(database.run("INSERT OR IGNORE INTO left_out(parent, child) VALUES(?, ?)",
+                        arrival.blob.digest.string(), child.digest.string()));
+  }
+  return {};
+}
+
 // A blob that came as plain bytes first may turn out to be a manifest.
 Status learn(Database& database, const Arrival& arrival) {
   if (!is_document(arrival.blob.media_type)) return {};
@@ -59,9 +86,11 @@ Status learn(Database& database, const Arrival& arrival) {
 
 Result<bool> children_are_here(Database& database, const Layout& layout,
                                const oci::Digest& manifest) {
-  TRY(Rows rows, database.query("SELECT e.child, e.size, b.digest FROM edges e "
-                                "LEFT JOIN blobs b ON b.digest = e.child WHERE e.parent = ?",
-                                manifest.string()));
+  TRY(Rows rows,
+      database.query("SELECT e.child, e.size, b.digest FROM edges e "
+                     "LEFT JOIN blobs b ON b.digest = e.child WHERE e.parent = ? AND NOT EXISTS "
+                     "(SELECT 1 FROM left_out l WHERE l.parent = e.parent AND l.child = e.child)",
+                     manifest.string()));
   for (;;) {
     TRY(const bool more, rows.next());
     if (!more) return true;
@@ -145,7 +174,8 @@ Result<std::optional<BlobRow>> find_row(Database& database, const oci::Digest& d
                  .document = rows.integer(2) != 0};
 }
 
-Result<Presence> presence(Database& database, const Layout& layout, const oci::Descriptor& blob) {
+Result<Presence> presence(Database& database, const Layout& layout, const oci::Descriptor& blob,
+                          const std::set<oci::Digest>& unwanted) {
   TRY(const auto row, find_row(database, blob.digest));
   if (!row || (is_document(blob.media_type) && !row->document)) return Presence::kAbsent;
   if (row->size != blob.size) {
@@ -156,7 +186,8 @@ Result<Presence> presence(Database& database, const Layout& layout, const oci::D
   if (!info || !info->is_regular) return Presence::kAbsent;
   if (oci::media::is_manifest(blob.media_type)) {
     TRY(const bool whole, complete(database, layout, blob.digest));
-    if (!whole) return Presence::kAbsent;
+    TRY(const auto left_out, left_out_of(database, blob.digest));
+    if (!whole || !std::ranges::includes(unwanted, left_out)) return Presence::kAbsent;
   }
   TRY(const auto link, find_link(database, blob.digest));
   if (link) return unchanged(*link, *info) ? Presence::kHere : Presence::kSuspect;
@@ -184,6 +215,7 @@ Status insert_row(Database& database, const oci::Descriptor& blob,
       blob.digest.string(), signed_of(blob.size), blob.media_type,
       std::int64_t{is_document(blob.media_type)},
       static_cast<std::int64_t>(added.time_since_epoch().count())));
+  TRY_OK(database.run("DELETE FROM left_out WHERE child = ?", blob.digest.string()));
   return write_edges(database, blob.digest, children);
 }
 
@@ -194,12 +226,14 @@ Result<bool> commit(Database& database, const Layout& layout, const Arrival& arr
   TRY(const bool keep, keeps_old(database, layout, arrival));
   if (keep) {
     TRY_OK(learn(database, arrival));
+    TRY_OK(write_left_out(database, layout, arrival));
     return false;
   }
   BERTH_FAILPOINT("store.commit.before_rename");
   TRY_OK(layout.publish(arrival.file, arrival.blob.digest));
   BERTH_FAILPOINT("store.commit.after_rename");
   TRY_OK(insert_row(database, arrival.blob, arrival.children, now()));
+  TRY_OK(write_left_out(database, layout, arrival));
   TRY_OK(database.run("DELETE FROM links WHERE digest = ?", arrival.blob.digest.string()));
   if (arrival.link) TRY_OK(record_link(database, layout, arrival));
   return true;
@@ -236,6 +270,17 @@ Result<std::vector<oci::Digest>> children_of(Database& database, const oci::Dige
     if (!more) return children;
     TRY(oci::Digest child, stored_digest(rows.text(0)));
     children.push_back(std::move(child));
+  }
+}
+
+Result<std::set<oci::Digest>> left_out_of(Database& database, const oci::Digest& manifest) {
+  std::set<oci::Digest> children;
+  TRY(Rows rows, database.query("SELECT child FROM left_out WHERE parent = ?", manifest.string()));
+  for (;;) {
+    TRY(const bool more, rows.next());
+    if (!more) return children;
+    TRY(oci::Digest child, stored_digest(rows.text(0)));
+    children.insert(std::move(child));
   }
 }
 

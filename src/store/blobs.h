@@ -6,6 +6,7 @@
 #pragma once
 
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -39,10 +40,12 @@ enum class Presence {
   kHere,
   kSuspect,  // a link whose file was touched since: its content has to be looked at
 };
-// For a manifest: with everything below it. kDigestMismatch when the descriptor's size is not the
-// blob's.
-Result<Presence> presence(Database& database, const Layout& layout, const oci::Descriptor& blob);
-// Whether all that a manifest names is here; of an index, the manifest that is its model.
+// For a manifest: with everything below it but `unwanted`. kDigestMismatch when the descriptor's
+// size is not the blob's.
+Result<Presence> presence(Database& database, const Layout& layout, const oci::Descriptor& blob,
+                          const std::set<oci::Digest>& unwanted = {});
+// Whether all that a manifest names is here or left out; of an index, the manifest that is its
+// model.
 Result<bool> complete(Database& database, const Layout& layout, const oci::Digest& document);
 
 // A finished, verified, durable file that is to become a blob.
@@ -51,9 +54,10 @@ struct Arrival {
   std::string file;                            // relative to the root; moved away when taken
   std::vector<oci::Descriptor> children = {};  // of a manifest or index
   std::optional<LinkedFile> link = {};
+  std::set<oci::Digest> unwanted = {};  // of the children: those that need not be here
 };
 // True when the file was taken; false when the blob was here already (its row learns what is new).
-// kConflict when a manifest names what is not here.
+// kConflict when a manifest names what is not here and not left out, now or before.
 Result<bool> commit(Database& database, const Layout& layout, const Arrival& arrival);
 // The row and edges alone, for a file that lies in its place (rebuild).
 Status insert_row(Database& database, const oci::Descriptor& blob,
@@ -63,6 +67,8 @@ Result<std::optional<LinkedFile>> find_link(Database& database, const oci::Diges
 Status save_link(Database& database, const oci::Digest& digest, const LinkedFile& link);
 
 Result<std::vector<oci::Digest>> children_of(Database& database, const oci::Digest& document);
+// The children of a manifest that were not wanted when it came and are not here.
+Result<std::set<oci::Digest>> left_out_of(Database& database, const oci::Digest& manifest);
 // The manifest that a document stands for: itself; of an index the selected one, or the first that
 // is here. nullopt when none is here or indexes nest absurdly.
 Result<std::optional<oci::Digest>> model_of(Database& database, const oci::Digest& document);

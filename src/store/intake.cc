@@ -137,15 +137,15 @@ Status write_whole(const Layout& layout, const std::string& folder, fs::File& fi
   return file.write_at(0, as_bytes(bytes));
 }
 
-Task<Status> take_verified(rt::Op& op, Desk& desk, Settler& settler, const oci::Descriptor& blob,
-                           const std::string& bytes, std::vector<oci::Descriptor> children) {
-  const std::string folder = Layout::ingest_name(blob.digest);
+Task<Status> take_verified(rt::Op& op, Desk& desk, Settler& settler, Arrival arrival,
+                           const std::string& bytes) {
+  const std::string folder = Layout::ingest_name(arrival.blob.digest);
+  arrival.file = folder + "/data";
   fs::File file;
   Status done = co_await rt::blocking(
       desk.loop(), [&] { return write_whole(desk.layout(), folder, file, bytes); });
   if (done) {
-    const auto taken = co_await settler.settle(
-        op, file, {.blob = blob, .file = folder + "/data", .children = std::move(children)});
+    const auto taken = co_await settler.settle(op, file, std::move(arrival));
     if (!taken) done = std::unexpected(taken.error());
   }
   const Status cleared =
@@ -162,14 +162,15 @@ Task<Status> take_in(rt::Op& op, Desk& desk, Settler& settler, oci::Descriptor b
 }
 
 Task<Status> take_bytes(rt::Op& op, Desk& desk, Settler& settler, oci::Descriptor blob,
-                        std::string bytes) {
+                        std::string bytes, std::set<oci::Digest> unwanted) {
   if (bytes.size() != blob.size ||
       oci::Digest::of(as_bytes(bytes), blob.digest.algorithm()) != blob.digest) {
     co_return fail(Code::kDigestMismatch, "the bytes for {} are not what their digest says",
                    blob.digest.string());
   }
-  CO_TRY(auto children, oci::children(bytes, blob.media_type));
-  co_return co_await take_verified(op, desk, settler, blob, bytes, std::move(children));
+  Arrival arrival{.blob = std::move(blob), .file = {}, .unwanted = std::move(unwanted)};
+  CO_TRY(arrival.children, oci::children(bytes, arrival.blob.media_type));
+  co_return co_await take_verified(op, desk, settler, std::move(arrival), bytes);
 }
 
 }  // namespace berth::store

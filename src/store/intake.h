@@ -18,8 +18,9 @@ namespace berth::store {
 // A blob from elsewhere.
 Task<Status> take_in(rt::Op& op, Desk& desk, Settler& settler, oci::Descriptor blob,
                      content::Fetcher& from, content::Progress& progress);
-// Bytes in hand: verified against the digest; a manifest is parsed, and its children must be here.
+// Bytes in hand: verified against the digest; a manifest is parsed, and its children must be here,
+// but for those that are unwanted.
 Task<Status> take_bytes(rt::Op& op, Desk& desk, Settler& settler, oci::Descriptor blob,
-                        std::string bytes);
+                        std::string bytes, std::set<oci::Digest> unwanted = {});
 
 }  // namespace berth::store

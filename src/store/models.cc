@@ -39,6 +39,7 @@ Result<Record> record(const Rows& rows) {
   result.added = std::chrono::sys_seconds(std::chrono::seconds(rows.integer(2)));
   result.metadata = rows.text(3);
   result.size = static_cast<std::uint64_t>(rows.integer(4));
+  result.partial = rows.integer(5) != 0;
   return result;
 }
 
@@ -157,7 +158,8 @@ Result<std::vector<Record>> list_models(Database& database) {
   {
     TRY(Rows rows,
         database.query("SELECT m.id, b.media_type, m.added, m.metadata, "
-                       "(SELECT COALESCE(SUM(size), 0) FROM edges WHERE parent = m.id) "
+                       "(SELECT COALESCE(SUM(size), 0) FROM edges WHERE parent = m.id), "
+                       "EXISTS (SELECT 1 FROM left_out WHERE parent = m.id) "
                        "FROM models m JOIN blobs b ON b.digest = m.id ORDER BY m.added, m.id"));
     for (;;) {
       TRY(const bool more, rows.next());
@@ -172,7 +174,8 @@ Result<std::vector<Record>> list_models(Database& database) {
 
 Result<std::optional<Record>> find_model(Database& database, const oci::Digest& id) {
   TRY(Rows rows, database.query("SELECT m.id, b.media_type, m.added, m.metadata, "
-                                "(SELECT COALESCE(SUM(size), 0) FROM edges WHERE parent = m.id) "
+                                "(SELECT COALESCE(SUM(size), 0) FROM edges WHERE parent = m.id), "
+                                "EXISTS (SELECT 1 FROM left_out WHERE parent = m.id) "
                                 "FROM models m JOIN blobs b ON b.digest = m.id WHERE m.id = ?",
                                 id.string()));
   TRY(const bool here, rows.next());

@@ -22,6 +22,7 @@ struct Record {
   std::vector<oci::Reference> tags;  // sorted; empty when every tag has moved on
   std::chrono::sys_seconds added;    // when it came into this store
   std::uint64_t size = 0;            // of config and layers, in bytes
+  bool partial = false;              // some of it was left out when it was pulled
   std::string metadata;  // the caller's cached summary (Store::set_metadata); "" when there is none
 };
 

@@ -6,7 +6,7 @@
 
 namespace berth::store {
 
-inline constexpr std::int64_t kSchemaVersion = 1;
+inline constexpr std::int64_t kSchemaVersion = 2;
 
 // What blobs.h works on: in every kind of catalogue.
 inline constexpr const char* kBlobTables = R"sql(
@@ -20,6 +20,10 @@ CREATE TABLE edges(
 CREATE TABLE links(
   digest TEXT PRIMARY KEY REFERENCES blobs(digest) ON DELETE CASCADE, path TEXT NOT NULL, size INTEGER NOT NULL,
   mtime_ns INTEGER NOT NULL, ctime_ns INTEGER NOT NULL, inode INTEGER NOT NULL, device INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE left_out(  -- children of a manifest that were not wanted and have not come since
+  parent TEXT NOT NULL REFERENCES blobs(digest) ON DELETE CASCADE, child TEXT NOT NULL,
+  PRIMARY KEY(parent, child)) WITHOUT ROWID;
+CREATE INDEX left_out_by_child ON left_out(child);
 )sql";
 
 inline constexpr const char* kModelTables = R"sql(

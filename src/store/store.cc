@@ -96,23 +96,26 @@ struct Store::Parts {
 
   // Looks for the blob and, while a transfer lease lives, protects it: in this order in one
   // transaction nobody can take it away in between.
-  Task<Result<Presence>> touch(rt::Op& op, oci::Descriptor blob) {
+  Task<Result<Presence>> touch(rt::Op& op, oci::Descriptor blob, std::set<oci::Digest> unwanted) {
     const auto session = desk.session_if_any();
     if (!session || session->transfers.empty()) {
-      co_return co_await desk.read(
-          op, [this, blob](Database& database) { return presence(database, desk.layout(), blob); });
+      co_return co_await desk.read(op, [this, blob, unwanted](Database& database) {
+        return presence(database, desk.layout(), blob, unwanted);
+      });
     }
-    co_return co_await desk.write(op, kRelaxed,
-                                  [this, blob, id = session->id(), leases = session->transfers](
-                                      Database& database) -> Result<Presence> {
-                                    TRY_OK(hold(database, id, leases, blob.digest));
-                                    return presence(database, desk.layout(), blob);
-                                  });
+    co_return co_await desk.write(
+        op, kRelaxed,
+        [this, blob, unwanted, id = session->id(),
+         leases = session->transfers](Database& database) -> Result<Presence> {
+          TRY_OK(hold(database, id, leases, blob.digest));
+          return presence(database, desk.layout(), blob, unwanted);
+        });
   }
 
   // As touch, but a link that was touched is looked at: kHere or kAbsent.
-  Task<Result<bool>> is_here(rt::Op& op, oci::Descriptor blob) {
-    CO_TRY(const Presence found, co_await touch(op, blob));
+  Task<Result<bool>> is_here(rt::Op& op, oci::Descriptor blob,
+                             std::set<oci::Digest> unwanted = {}) {
+    CO_TRY(const Presence found, co_await touch(op, blob, std::move(unwanted)));
     if (found != Presence::kSuspect) co_return found == Presence::kHere;
     const Status intact = co_await check_link(op, desk, blob.digest);
     if (!intact && intact.error().code() != Code::kCorrupt)
@@ -120,9 +123,11 @@ struct Store::Parts {
     co_return intact.has_value();
   }
 
-  Task<Status> put_document(rt::Op& op, oci::Descriptor blob, content::Fetcher& from) {
+  Task<Status> put_document(rt::Op& op, oci::Descriptor blob, content::Fetcher& from,
+                            std::set<oci::Digest> unwanted = {}) {
     CO_TRY(std::string bytes, co_await content::read_small(op, from, blob, oci::kMaxManifestBytes));
-    co_return co_await take_bytes(op, desk, settler, std::move(blob), std::move(bytes));
+    co_return co_await take_bytes(op, desk, settler, std::move(blob), std::move(bytes),
+                                  std::move(unwanted));
   }
 
   // Collects in one transaction what `choose` names, then empties the trash.
@@ -213,6 +218,25 @@ Task<Status> Store::put(rt::Op& op, oci::Descriptor blob, content::Fetcher& from
   if (here) co_return Status();
   if (is_document(blob)) co_return co_await parts_->put_document(op, std::move(blob), from);
   co_return co_await take_in(op, parts_->desk, parts_->settler, std::move(blob), from, progress);
+}
+
+Task<Result<bool>> Store::has_without(rt::Op& op, oci::Descriptor manifest,
+                                      std::set<oci::Digest> unwanted) {
+  co_return co_await parts_->is_here(op, std::move(manifest), std::move(unwanted));
+}
+
+Task<Status> Store::put_without(rt::Op& op, oci::Descriptor manifest, content::Fetcher& from,
+                                std::set<oci::Digest> unwanted) {
+  CO_TRY_OK(parts_->desk.catalog().check_writable());
+  CO_TRY(const DigestLock lock, co_await parts_->desk.lock(op, manifest.digest));
+  CO_TRY(const bool here, co_await parts_->is_here(op, manifest, unwanted));
+  if (here) co_return Status();
+  co_return co_await parts_->put_document(op, std::move(manifest), from, std::move(unwanted));
+}
+
+Task<Result<std::set<oci::Digest>>> Store::left_out(rt::Op& op, oci::Digest manifest) {
+  co_return co_await parts_->desk.read(
+      op, [manifest](Database& database) { return left_out_of(database, manifest); });
 }
 
 Task<Result<oci::Descriptor>> Store::put_bytes(rt::Op& op, std::string media_type,

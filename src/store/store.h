@@ -14,6 +14,7 @@
 
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -53,6 +54,16 @@ class Store : public content::Target {
   Task<Result<oci::Descriptor>> resolve(rt::Op& op, oci::Reference reference) override;
   // A reference with a digest and no tag is kept as a name, too ("pulled by digest").
   Task<Status> tag(rt::Op& op, oci::Descriptor manifest, oci::Reference reference) override;
+
+  // A model without some of its files. Both are has() and put() of a manifest of which these
+  // children are not wanted: they may be missing, and what is here of them stays. What is missing
+  // is remembered as left out until it comes; a tag may stand for such a manifest.
+  Task<Result<bool>> has_without(rt::Op& op, oci::Descriptor manifest,
+                                 std::set<oci::Digest> unwanted);
+  Task<Status> put_without(rt::Op& op, oci::Descriptor manifest, content::Fetcher& from,
+                           std::set<oci::Digest> unwanted);
+  // What is left out of a manifest: empty when it is whole.
+  Task<Result<std::set<oci::Digest>>> left_out(rt::Op& op, oci::Digest manifest);
 
   // Takes what is in hand: a manifest (checked like any other), a config, a template.
   Task<Result<oci::Descriptor>> put_bytes(rt::Op& op, std::string media_type, std::string bytes);

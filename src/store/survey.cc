@@ -60,12 +60,14 @@ Result<std::vector<oci::Descriptor>> all_rows(Database& database) {
   }
 }
 
-// What manifests name and the catalogue has no row of.
+// What manifests name and the catalogue neither has a row of nor knows as left out.
 Result<std::vector<oci::Descriptor>> rowless_children(Database& database) {
   std::vector<oci::Descriptor> all;
   TRY(Rows rows, database.query("SELECT e.child, MAX(e.size), p.media_type FROM edges e "
                                 "JOIN blobs p ON p.digest = e.parent "
                                 "LEFT JOIN blobs b ON b.digest = e.child WHERE b.digest IS NULL "
+                                "AND NOT EXISTS (SELECT 1 FROM left_out l "
+                                "WHERE l.parent = e.parent AND l.child = e.child) "
                                 "GROUP BY e.child, p.media_type ORDER BY e.child"));
   for (;;) {
     TRY(const bool more, rows.next());

@@ -55,6 +55,50 @@ TEST_F(UpgradeTest, AMissingStepIsABugAndChangesNothing) {
   EXPECT_EQ(one("PRAGMA user_version"), "1");
 }
 
+// The tables of version 1, as they were: stores of that time have them.
+constexpr const char* kVersion1 = R"sql(
+CREATE TABLE blobs(
+  digest TEXT PRIMARY KEY, size INTEGER NOT NULL, media_type TEXT NOT NULL,
+  document INTEGER NOT NULL,  -- 1: a manifest or index whose edges are known
+  added INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE edges(
+  parent TEXT NOT NULL REFERENCES blobs(digest) ON DELETE CASCADE, child TEXT NOT NULL,
+  size INTEGER NOT NULL, PRIMARY KEY(parent, child)) WITHOUT ROWID;
+CREATE TABLE links(
+  digest TEXT PRIMARY KEY REFERENCES blobs(digest) ON DELETE CASCADE, path TEXT NOT NULL, size INTEGER NOT NULL,
+  mtime_ns INTEGER NOT NULL, ctime_ns INTEGER NOT NULL, inode INTEGER NOT NULL, device INTEGER NOT NULL) WITHOUT ROWID;
+INSERT INTO blobs VALUES('sha256:a', 3, 'm', 1, 7);
+INSERT INTO edges VALUES('sha256:a', 'sha256:b', 5);
+PRAGMA user_version = 1;
+)sql";
+
+class RealStepsTest : public testing::Test {
+ protected:
+  std::unique_ptr<Database> open(const std::string& name, std::vector<const char*> scripts) {
+    auto opened = Database::open(folder_.path() + "/" + name, Database::Mode::kReadWrite);
+    EXPECT_TRUE(opened);
+    for (const char* script : scripts) EXPECT_TRUE((*opened)->script(script));
+    return std::move(*opened);
+  }
+  static std::string schema_of(Database& database) {
+    auto rows = database.query(
+        "SELECT group_concat(sql, char(10)) FROM (SELECT sql FROM sqlite_schema WHERE sql IS NOT "
+        "NULL ORDER BY name)");
+    return rows && rows->next().value_or(false) ? rows->text(0) : "";
+  }
+  TempFolder folder_;
+};
+
+TEST_F(RealStepsTest, MakeOfAnOldCatalogueWhatANewOneIs) {
+  const auto old = open("old.db", {kVersion1, kModelTables});
+  ASSERT_TRUE(upgrade(*old, schema_steps(), kSchemaVersion));
+  const auto fresh = open("fresh.db", {kBlobTables, kModelTables});
+  EXPECT_EQ(schema_of(*old), schema_of(*fresh));
+  auto rows = old->query("SELECT COUNT(*) FROM blobs b JOIN edges e ON e.parent = b.digest");
+  ASSERT_TRUE(rows && rows->next().value_or(false));
+  EXPECT_EQ(rows->integer(0), 1);
+}
+
 // Whoever raises the version must add a step.
 TEST(SchemaSteps, LeadFromTheFirstVersionToThisOne) {
   EXPECT_EQ(static_cast<std::int64_t>(schema_steps().size()), kSchemaVersion - 1);
