@@ -21,6 +21,8 @@ class Glob {
 
   // The whole path; for a pattern without a slash its last component is enough.
   bool matches(std::string_view path) const;
+  // The whole path, whatever the pattern.
+  bool matches_whole(std::string_view path) const;
   const std::string& text() const { return text_; }
 
  private:
@@ -40,7 +42,6 @@ class Glob {
   // Reads one token at `at` of the characters and moves behind it.
   static Result<Token> read(const std::u32string& pattern, std::size_t& at);
   static Result<Token> read_set(const std::u32string& pattern, std::size_t& at);
-  bool matches_whole(std::string_view path) const;
   // Goes past what may stand for nothing at this place.
   void skip_empty(std::vector<bool>& states, char32_t before) const;
 

@@ -1,0 +1,76 @@
+#include "guard/htpasswd.h"
+
+#include <crypt.h>
+#include <memory>
+
+#include "base/text.h"
+#include "crypto/hash.h"
+#include "fs/file.h"
+#include "guard/permissions.h"
+
+namespace berth::guard {
+namespace {
+
+constexpr std::size_t kMostBytes = 1024 * 1024;
+constexpr std::size_t kLongestPassword = 1024;
+// bcrypt of nobody's password, at htpasswd's default cost: what an unknown user is checked against.
+constexpr const char* kNobody = "$2y$05$PEEbC3R4VMuJh8B5ovf0zOh2JDmYRDVw0k30XHku2aWiFTfrcyw.G";
+
+bool is_slow_hash(std::string_view hash) {
+  for (const std::string_view prefix : {"$2y$", "$2b$", "$2a$", "$y$", "$6$"})
+    if (hash.starts_with(prefix)) return true;
+  return false;
+}
+
+bool matches(const std::string& password, const std::string& hash) {
+  const auto data = std::make_unique<crypt_data>();  // 32 KiB
+  const char* made = ::crypt_rn(password.c_str(), hash.c_str(), data.get(), sizeof(crypt_data));
+  return made != nullptr && crypto::constant_time_equal(made, hash);
+}
+
+}  // namespace
+
+Result<Htpasswd> Htpasswd::load(const std::string& path) {
+  TRY(const fs::File file, fs::open_user_file(path));
+  TRY(const fs::FileInfo info, file.info());
+  if (info.size > kMostBytes)
+    return fail(Code::kTooLarge, "{} is larger than a file of users may be", path);
+  std::string text(info.size, '\0');
+  TRY(const std::size_t count,
+      file.read_at(0, std::as_writable_bytes(std::span(text.data(), text.size()))));
+  text.resize(count);
+  return parse(text, path);
+}
+
+Result<Htpasswd> Htpasswd::parse(std::string_view text, std::string_view name) {
+  Htpasswd users;
+  int number = 0;
+  for (const std::string& raw : split(text, '\n')) {
+    ++number;
+    const std::string_view line = trim(raw);
+    if (line.empty() || line.starts_with('#')) continue;
+    const std::size_t colon = line.find(':');
+    const std::string user(line.substr(0, colon));
+    if (colon == std::string_view::npos || user.empty() || user == "*" || user == kAnonymous)
+      return fail(Code::kInvalid, "{} line {} is not NAME:HASH", name, number);
+    const std::string hash(line.substr(colon + 1));
+    if (!is_slow_hash(hash)) {
+      return fail(Code::kInvalid,
+                  "{} line {}: the password of {} is not hashed with bcrypt; write it anew with: "
+                  "htpasswd -B {} {}",
+                  name, number, printable(user, 60), name, printable(user, 60));
+    }
+    users.hashes_.insert_or_assign(user, hash);
+  }
+  return users;
+}
+
+bool Htpasswd::is_right(const std::string& user, const Secret& password) const {
+  if (password.reveal().size() > kLongestPassword) return false;
+  const auto found = hashes_.find(user);
+  const bool right =
+      matches(password.reveal(), found == hashes_.end() ? std::string(kNobody) : found->second);
+  return right && found != hashes_.end();
+}
+
+}  // namespace berth::guard

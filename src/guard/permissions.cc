@@ -1,0 +1,78 @@
+#include "guard/permissions.h"
+
+#include <algorithm>
+#include <array>
+
+#include "base/text.h"
+
+namespace berth::guard {
+namespace {
+
+constexpr std::array<std::string_view, kActionCount> kNames = {"pull", "push", "move", "delete"};
+
+Result<Actions> parse_actions(std::string_view text) {
+  if (text == "*") return Actions::all();
+  Actions actions;
+  for (const std::string& word : split(text, ',')) {
+    TRY(const Action action, parse_action(word));
+    actions.add(action);
+  }
+  return actions;
+}
+
+std::vector<std::string> words_of(std::string_view rule) {
+  std::vector<std::string> words = split(rule, ' ');
+  std::erase(words, "");
+  return words;
+}
+
+}  // namespace
+
+std::string_view to_string(Action action) { return kNames[static_cast<std::size_t>(action)]; }
+
+Result<Action> parse_action(std::string_view name) {
+  const auto found = std::ranges::find(kNames, name);
+  if (found != kNames.end()) return static_cast<Action>(found - kNames.begin());
+  return fail(Code::kInvalid, "there is no action \"{}\"; there are pull, push, move, delete and *",
+              printable(name, 40));
+}
+
+Actions Actions::of(std::initializer_list<Action> actions) {
+  Actions out;
+  for (const Action action : actions) out.add(action);
+  return out;
+}
+
+Result<Permissions> Permissions::parse(const std::vector<std::string>& rules) {
+  Permissions permissions;
+  for (const std::string& rule : rules) {
+    const std::vector<std::string> words = words_of(rule);
+    if (words.size() != 3) {
+      return fail(Code::kInvalid,
+                  "the rule \"{}\" is not WHO ACTIONS REPOSITORIES, such as \"alice pull,push "
+                  "team/**\"",
+                  printable(rule, 200));
+    }
+    TRY(const Actions actions,
+        in_context(parse_actions(words[1]), fmt::format("the rule \"{}\"", printable(rule, 200))));
+    TRY(Glob where, Glob::parse(words[2]));
+    permissions.rules_.push_back(
+        {.subject = words[0], .actions = actions, .where = std::move(where)});
+  }
+  return permissions;
+}
+
+Permissions Permissions::for_every_user() { return parse({"* * **"}).value(); }
+
+Actions Permissions::of(std::string_view subject, std::string_view repository) const {
+  const bool known = subject != kAnonymous;
+  Actions actions;
+  for (const Rule& rule : rules_) {
+    const bool meant = rule.subject == kAnonymous || (known && rule.subject == "*") ||
+                       (known && rule.subject == subject);
+    if (meant && rule.where.matches_whole(repository)) actions.add(rule.actions);
+  }
+  return actions;
+}
+
+}  // namespace berth::guard

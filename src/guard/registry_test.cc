@@ -1,0 +1,101 @@
+// What guards a registry: rules, users, tokens.
+#include <gtest/gtest.h>
+
+#include "guard/htpasswd.h"
+#include "guard/permissions.h"
+#include "guard/registry_token.h"
+
+namespace berth::guard {
+namespace {
+
+std::string shown(Actions actions) {
+  std::string text;
+  for (int i = 0; i < kActionCount; ++i) {
+    if (actions.allows(static_cast<Action>(i)))
+      text += (text.empty() ? "" : ",") + std::string(to_string(static_cast<Action>(i)));
+  }
+  return text;
+}
+
+TEST(Permissions, WhatNoRuleAllowsIsDenied) {
+  const auto rules = Permissions::parse(
+      {"alice pull,push team/**", "*  pull  *", "anonymous pull public/*", "ci * team/models/*"});
+  ASSERT_TRUE(rules) << rules.error().message();
+  EXPECT_EQ(shown(rules->of("alice", "team/x/y")), "pull,push");
+  EXPECT_EQ(shown(rules->of("alice", "team")), "pull");
+  EXPECT_EQ(shown(rules->of("bob", "team/x")), "");
+  EXPECT_EQ(shown(rules->of("bob", "x")), "pull");
+  EXPECT_EQ(shown(rules->of("bob", "public/x")), "pull");
+  EXPECT_EQ(shown(rules->of(kAnonymous, "public/x")), "pull");
+  EXPECT_EQ(shown(rules->of(kAnonymous, "x")), "");
+  EXPECT_EQ(shown(rules->of("ci", "team/models/a")), "pull,push,move,delete");
+  EXPECT_EQ(shown(Permissions().of("alice", "x")), "");
+  EXPECT_EQ(shown(Permissions::for_every_user().of("alice", "a/b")), "pull,push,move,delete");
+  EXPECT_EQ(shown(Permissions::for_every_user().of(kAnonymous, "a/b")), "");
+}
+
+TEST(Permissions, ARuleThatIsNoneIsNamed) {
+  for (const char* rule : {"", "alice", "alice pull", "alice pull a b", "alice read a",
+                           "alice pull, a", "alice pull [a"})
+    EXPECT_EQ(Permissions::parse({rule}).error().code(), Code::kInvalid) << rule;
+}
+
+// htpasswd -nbB alice secret
+constexpr const char* kAlice =
+    "alice:$2y$05$P.3nIz2TOG3rRI3Bnwsyj.VdUvIsrd0wLppGUMgBcmYhMA6rPd4Ue\n";
+
+TEST(Htpasswd, RefusesWhatIsNoSlowHash) {
+  EXPECT_TRUE(Htpasswd::parse("# users\n\n" + std::string(kAlice), "f"));
+  for (const char* text : {"alice:secret", "alice:{SHA}x", "alice:$apr1$x", "alice", ":$2y$05$x",
+                           "*:$2y$05$x", "anonymous:$2y$05$x"})
+    EXPECT_EQ(Htpasswd::parse(text, "f").error().code(), Code::kInvalid) << text;
+}
+
+TEST(Htpasswd, KnowsTheRightPassword) {
+  const auto users = Htpasswd::parse(kAlice, "f").value();
+  EXPECT_TRUE(users.is_right("alice", Secret("secret")));
+  EXPECT_FALSE(users.is_right("alice", Secret("Secret")));
+  EXPECT_FALSE(users.is_right("alice", Secret("")));
+  EXPECT_FALSE(users.is_right("bob", Secret("secret")));
+  EXPECT_FALSE(users.is_right("alice", Secret(std::string(100'000, 'x'))));
+}
+
+TEST(RegistryToken, IsReadBackOnlyWithItsKeyAndForItsService) {
+  RegistryToken token{.subject = "alice",
+                      .issued = std::chrono::sys_seconds(std::chrono::seconds(1000)),
+                      .expires = std::chrono::sys_seconds(std::chrono::seconds(1300)),
+                      .access = {{"a/b", Actions::of({Action::kPull, Action::kMove})}},
+                      .catalog = true};
+  const std::string text = sign(token, "registry", "key");
+  const auto read = verify(text, "registry", "key");
+  ASSERT_TRUE(read);
+  EXPECT_EQ(read->subject, "alice");
+  EXPECT_EQ(read->expires, token.expires);
+  EXPECT_EQ(shown(read->of("a/b")), "pull,move");
+  EXPECT_EQ(shown(read->of("a")), "");
+  EXPECT_TRUE(read->catalog);
+  EXPECT_FALSE(verify(text, "registry", "other"));
+  EXPECT_FALSE(verify(text, "else", "key"));
+  for (std::size_t i = 0; i < text.size(); i += 7) {
+    std::string changed = text;
+    changed[i] = changed[i] == 'A' ? 'B' : 'A';
+    EXPECT_FALSE(verify(changed, "registry", "key")) << i;
+  }
+  for (const char* nonsense : {"", ".", "..", "a.b.c", "x"})
+    EXPECT_FALSE(verify(nonsense, "registry", "key"));
+}
+
+TEST(RegistryToken, RequestsAreReadInTheWordsOfClients) {
+  const auto asked = parse_scope_request("repository:localhost:5000/a:push,pull");
+  ASSERT_TRUE(asked);
+  EXPECT_EQ(asked->access.repository, "localhost:5000/a");
+  EXPECT_EQ(shown(asked->access.actions), "pull,push,move");
+  EXPECT_EQ(shown(parse_scope_request("repository:a:*")->access.actions), "pull,push,move,delete");
+  EXPECT_EQ(shown(parse_scope_request("repository(plugin):a:scanner-pull")->access.actions), "");
+  EXPECT_TRUE(parse_scope_request("registry:catalog:*")->catalog);
+  for (const char* text : {"", "repository", "repository:a", "other:a:pull"})
+    EXPECT_FALSE(parse_scope_request(text)) << text;
+}
+
+}  // namespace
+}  // namespace berth::guard
