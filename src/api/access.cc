@@ -1,9 +1,7 @@
 #include "api/access.h"
 
 #include <algorithm>
-#include <arpa/inet.h>
 #include <chrono>
-#include <cstring>
 
 #include "base/text.h"
 #include "http/address.h"
@@ -18,25 +16,6 @@ using std::chrono::steady_clock;
 constexpr std::chrono::seconds kRefresh{1};
 
 guard::Principal local_caller() { return {"local", guard::Scopes::all()}; }
-
-struct Parsed {
-  std::array<unsigned char, 16> bytes{};
-  bool is_v4 = false;
-};
-
-std::optional<Parsed> parse_address(std::string_view text) {
-  Parsed parsed;
-  const std::string copy(text);
-  unsigned char v4[4];
-  if (::inet_pton(AF_INET, copy.c_str(), v4) == 1) {
-    parsed.is_v4 = true;
-    parsed.bytes[10] = parsed.bytes[11] = 0xff;
-    std::memcpy(parsed.bytes.data() + 12, v4, 4);
-    return parsed;
-  }
-  if (::inet_pton(AF_INET6, copy.c_str(), parsed.bytes.data()) == 1) return parsed;
-  return std::nullopt;
-}
 
 struct Token {
   guard::TokenSet set;
@@ -56,35 +35,8 @@ Result<Token> read_tokens(const std::string& folder, const std::string& stamp) {
 
 }  // namespace
 
-Result<Network> Network::parse(std::string_view text) {
-  const std::size_t slash = text.find('/');
-  const auto address = parse_address(text.substr(0, slash));
-  const unsigned offset = address && address->is_v4 ? 96 : 0;
-  const auto prefix = slash == std::string_view::npos ? std::optional<std::uint64_t>(128 - offset)
-                                                      : parse_u64(text.substr(slash + 1));
-  if (!address || !prefix || *prefix > 128 - offset) {
-    return fail(Code::kInvalid, "\"{}\" is not a network such as 10.0.0.0/8 or fd00::/8",
-                printable(text, 80));
-  }
-  Network network;
-  network.address_ = address->bytes;
-  network.prefix_ = static_cast<unsigned>(*prefix) + offset;
-  return network;
-}
-
-bool Network::contains(std::string_view address) const {
-  const auto parsed = parse_address(address);
-  if (!parsed) return false;
-  const unsigned whole = prefix_ / 8;
-  if (std::memcmp(parsed->bytes.data(), address_.data(), whole) != 0) return false;
-  const unsigned rest = prefix_ % 8;
-  if (rest == 0) return true;
-  const auto mask = static_cast<unsigned char>(0xff << (8 - rest));
-  return (parsed->bytes[whole] & mask) == (address_[whole] & mask);
-}
-
 Status check_rules(const AccessRules& rules) {
-  for (const std::string& network : rules.behind_proxy) TRY_OK(Network::parse(network));
+  for (const std::string& network : rules.behind_proxy) TRY_OK(http::Network::parse(network));
   return {};
 }
 
@@ -94,14 +46,14 @@ void Access::reconfigure(AccessRules rules) {
   rules_ = std::move(rules);
   proxies_.clear();
   for (const std::string& text : rules_.behind_proxy) {
-    if (auto network = Network::parse(text)) proxies_.push_back(*network);
+    if (auto network = http::Network::parse(text)) proxies_.push_back(*network);
   }
   refreshed_ = {};
 }
 
 bool Access::is_proxy(const std::string& peer) const {
   return std::ranges::any_of(proxies_,
-                             [&](const Network& network) { return network.contains(peer); });
+                             [&](const http::Network& network) { return network.contains(peer); });
 }
 
 bool Access::needs_token(const http::Request& request) const {

@@ -1,28 +1,16 @@
 // Who a caller is: the rules of the listener's side, and the tokens. Private to api.
 #pragma once
 
-#include <array>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "api/api.h"
 #include "guard/guard.h"
+#include "http/network.h"
 #include "rt/loop.h"
 
 namespace berth::api {
-
-// A network in CIDR notation; IPv4 counts as its IPv6-mapped form. A bare address is a network of
-// one.
-class Network {
- public:
-  static Result<Network> parse(std::string_view text);
-  bool contains(std::string_view address) const;
-
- private:
-  std::array<unsigned char, 16> address_{};
-  unsigned prefix_ = 0;
-};
 
 class Access {
  public:
@@ -43,7 +31,7 @@ class Access {
 
   rt::Loop& loop_;
   AccessRules rules_;
-  std::vector<Network> proxies_;
+  std::vector<http::Network> proxies_;
   guard::TokenSet tokens_;
   std::string stamp_;
   rt::SteadyTime refreshed_{};

@@ -60,6 +60,9 @@ struct RegistryServeOptions {
   std::vector<std::string> allow_hosts;
   std::string tls_cert;
   std::string tls_key;
+  std::string htpasswd;
+  std::vector<std::string> behind_proxy;  // CIDR
+  bool anonymous_pull = false;
   bool insecure = false;
 };
 

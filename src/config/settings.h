@@ -64,6 +64,7 @@ struct Settings {
     std::string tls_certificate;      // PEM files, for https listeners
     std::string tls_key;
     std::string htpasswd;                   // file of users; "" = nobody has to log in
+    std::vector<std::string> rules;         // "WHO ACTIONS REPOSITORIES"; none = users may do all
     bool anonymous_pull = false;            // with users: pulling needs none
     std::vector<std::string> behind_proxy;  // CIDRs whose proxies do TLS and authentication
     bool insecure = false;                  // beyond loopback without TLS and users

@@ -148,6 +148,23 @@ Field list(Get get) {
       [=](const Settings& settings) { return fmt::format("{}", fmt::join(get(settings), ",")); }};
 }
 
+// A list whose items have commas; as one text they are separated by ";".
+template <class Get>
+Field rules(Get get) {
+  return {
+      [=](Settings& settings, const Written& written) -> Status {
+        std::vector<std::string> items;
+        for (const std::string& item : written.items) {
+          for (const std::string& part : written.is_list ? std::vector{item} : split(item, ';')) {
+            if (const std::string_view rule = trim(part); !rule.empty()) items.emplace_back(rule);
+          }
+        }
+        get(settings) = std::move(items);
+        return {};
+      },
+      [=](const Settings& settings) { return fmt::format("{}", fmt::join(get(settings), ";")); }};
+}
+
 // Every setting may also be given as BERTH_ and its path in capitals.
 std::string own_variable(std::string_view path) {
   std::string name = "BERTH_";
@@ -226,6 +243,9 @@ void add_registry_server(std::vector<Key>& keys) {
   keys.push_back(key("registry_server.htpasswd", {},
                      "file of users and their bcrypt passwords (htpasswd -B)",
                      text(BERTH_MEMBER(registry_server.htpasswd))));
+  keys.push_back(key("registry_server.rules", {},
+                     "who may do what: \"alice pull,push team/**\"; none: users may do everything",
+                     rules(BERTH_MEMBER(registry_server.rules))));
   keys.push_back(key("registry_server.anonymous_pull", {}, "pulling needs no user",
                      on_off(BERTH_MEMBER(registry_server.anonymous_pull))));
   keys.push_back(key("registry_server.behind_proxy", {},

@@ -13,6 +13,7 @@
 #include "http/browser_guard.h"
 #include "http/server.h"
 #include "metrics/metrics.h"
+#include "registryd/gate.h"
 #include "registryd/registry.h"
 #include "rt/async.h"
 
@@ -36,11 +37,15 @@ Result<std::vector<Listen>> plan(const Settings& settings) {
     if (tls && (settings.tls_certificate.empty() || settings.tls_key.empty())) {
       return fail(Code::kInvalid, "listening with TLS needs --tls-cert and --tls-key (PEM files)");
     }
-    if (listen.is_loopback() || settings.insecure) continue;
+    if (listen.is_loopback() || settings.insecure || !settings.behind_proxy.empty()) continue;
+    if (tls && !settings.htpasswd.empty()) continue;
     return fail(Code::kInvalid,
-                "{}:{} can be reached from other machines, and this registry does not ask who "
-                "calls: listen on 127.0.0.1 behind a proxy that does, or say --insecure",
-                listen.address, listen.port);
+                "{}:{} can be reached from other machines, so it needs TLS and users, and there "
+                "is no {}; {}, or name the proxies in front with --behind-proxy CIDR, or say "
+                "--insecure",
+                listen.address, listen.port, tls ? "file of users" : "TLS",
+                tls ? "make one with: htpasswd -cB FILE NAME, and give it with --htpasswd FILE"
+                    : "listen on https://... with --tls-cert and --tls-key");
   }
   return listeners;
 }
@@ -55,11 +60,15 @@ http::ServerLimits limits_of(const Settings& settings) {
 // The registry, its health and its metrics, behind the rules for browsers.
 class Front : public http::Service {
  public:
-  Front(registryd::Registry& registry, const metrics::Registry& metrics, http::BrowserRules rules)
-      : registry_(registry), metrics_(metrics), rules_(std::move(rules)) {}
+  Front(registryd::Registry& registry, const metrics::Registry& metrics, http::BrowserRules rules,
+        bool any_secure_host)
+      : registry_(registry),
+        metrics_(metrics),
+        rules_(std::move(rules)),
+        any_secure_host_(any_secure_host) {}
 
   rt::Task<Result<http::Response>> handle(rt::Op& op, http::Request request) override {
-    if (auto refused = http::guard_browser(request, rules_, http::FormTypes::kAllow))
+    if (auto refused = http::guard_browser(request, rules_of(request), http::FormTypes::kAllow))
       co_return std::move(*refused);
     if (registryd::Registry::owns(request.url.path))
       co_return co_await registry_.handle(op, std::move(request));
@@ -73,9 +82,19 @@ class Front : public http::Service {
   }
 
  private:
+  // Whoever logs in over TLS may call the registry by any of its names: a page of a stranger has
+  // no credentials to send.
+  http::BrowserRules rules_of(const http::Request& request) const {
+    http::BrowserRules rules = rules_;
+    if (any_secure_host_ && request.secure && registryd::Registry::owns(request.url.path))
+      rules.hosts.emplace_back("*");
+    return rules;
+  }
+
   registryd::Registry& registry_;
   const metrics::Registry& metrics_;
   http::BrowserRules rules_;
+  bool any_secure_host_;
 };
 
 http::BrowserRules browser_rules(const Settings& settings, const std::vector<Listen>& listeners) {
@@ -89,14 +108,17 @@ http::BrowserRules browser_rules(const Settings& settings, const std::vector<Lis
 class RegistryDaemon {
  public:
   RegistryDaemon(rt::Loop& loop, config::Inputs inputs, Settings settings,
-                 std::unique_ptr<depot::LocalDepot> depot, std::vector<Listen> listeners)
+                 std::unique_ptr<depot::LocalDepot> depot, std::unique_ptr<registryd::Gate> gate,
+                 std::vector<Listen> listeners)
       : loop_(loop),
         inputs_(std::move(inputs)),
         settings_(std::move(settings)),
         listeners_(std::move(listeners)),
         depot_(std::move(depot)),
-        registry_(depot_->seam(), metrics_, {.max_manifest = settings_.max_manifest}),
-        front_(registry_, metrics_, browser_rules(settings_, listeners_)),
+        gate_(std::move(gate)),
+        registry_(depot_->seam(), *gate_, metrics_, {.max_manifest = settings_.max_manifest}),
+        front_(registry_, metrics_, browser_rules(settings_, listeners_),
+               !settings_.htpasswd.empty()),
         server_(loop, front_, limits_of(settings_)),
         background_(loop),
         op_("registry"),
@@ -108,6 +130,7 @@ class RegistryDaemon {
  private:
   Result<http::TcpEndpoint> listen_on(const Listen& listen);
   void on_signal(int number);
+  static rt::Task<Status> reload(RegistryDaemon& daemon);
   static rt::Task<Status> take_care(RegistryDaemon& daemon);
   rt::Task<Status> collect();
 
@@ -117,6 +140,7 @@ class RegistryDaemon {
   std::vector<Listen> listeners_;
   metrics::Registry metrics_;
   std::unique_ptr<depot::LocalDepot> depot_;
+  std::unique_ptr<registryd::Gate> gate_;
   registryd::Registry registry_;
   Front front_;
   http::Server server_;
@@ -160,8 +184,7 @@ rt::Task<Status> RegistryDaemon::run() {
 
 void RegistryDaemon::on_signal(int number) {
   if (number == SIGHUP) {
-    const Status read = server_.reload_tls();
-    if (!read) log::warning("the certificate stays as it was: {}", read.error().message());
+    background_.spawn(reload(*this));
     return;
   }
   if (stop_asked_) {
@@ -171,6 +194,17 @@ void RegistryDaemon::on_signal(int number) {
   stop_asked_ = true;
   notify(inputs_.environment, "STOPPING=1");
   server_.stop();
+}
+
+rt::Task<Status> RegistryDaemon::reload(RegistryDaemon& daemon) {
+  const Status certificate =
+      daemon.settings_.tls_certificate.empty() ? Status() : daemon.server_.reload_tls();
+  const Status users = daemon.gate_->reload();
+  for (const Status& read : {certificate, users}) {
+    if (!read) fmt::print(stderr, "what was read before stays: {}\n", read.error().message());
+  }
+  if (certificate && users) fmt::print(stderr, "certificates and users were read again\n");
+  co_return Status();
 }
 
 rt::Task<Status> RegistryDaemon::take_care(RegistryDaemon& daemon) {
@@ -208,8 +242,14 @@ Status serve_registry(config::Inputs inputs) {
   rt::Loop loop;
   TRY(auto depot,
       depot::LocalDepot::open(loop, settings.root, {.disk_reserve = settings.disk_reserve}));
+  TRY(const std::string key, depot->secret("token.key"));
+  TRY(auto gate, registryd::Gate::open(loop, {.htpasswd = settings.htpasswd,
+                                              .rules = settings.rules,
+                                              .anonymous_pull = settings.anonymous_pull,
+                                              .behind_proxy = settings.behind_proxy,
+                                              .key = key}));
   RegistryDaemon daemon(loop, std::move(inputs), std::move(settings), std::move(depot),
-                        std::move(listeners));
+                        std::move(gate), std::move(listeners));
   TRY_OK(daemon.listen());
   return loop.run(daemon.run());
 }

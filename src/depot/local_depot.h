@@ -21,6 +21,8 @@ class LocalDepot {
   static Result<std::unique_ptr<LocalDepot>> open(rt::Loop& loop, const std::string& root,
                                                   LocalUploads::Limits limits = {});
 
+  // A random secret of this registry, made when it is first asked for. Blocking.
+  Result<std::string> secret(std::string_view name) const { return depot::secret(*shelf_, name); }
   Depot seam() { return {blobs_, *uploads_, manifests_, lists_}; }
   LocalUploads& uploads() { return *uploads_; }
   Collector& collector() { return collector_; }

@@ -30,12 +30,6 @@ std::string make_uuid() {  // version 4
                      hex.substr(16, 4), hex.substr(20));
 }
 
-Result<std::string> load_key(const fs::Dir& root) {
-  TRY(const auto found, root.find(kKeyFile));
-  if (!found) TRY_OK(root.replace(kKeyFile, crypto::random_hex(32)));
-  return root.read_small(kKeyFile, 4096);
-}
-
 struct Piece {
   std::unique_ptr<std::byte[]> memory = std::make_unique_for_overwrite<std::byte[]>(kPiece);
   std::size_t size = 0;
@@ -101,7 +95,7 @@ class LocalUploads::Turn {
 };
 
 Result<std::unique_ptr<LocalUploads>> LocalUploads::open(Shelf& shelf, Limits limits) {
-  TRY(std::string key, load_key(shelf.root()));
+  TRY(std::string key, secret(shelf, kKeyFile));
   return std::unique_ptr<LocalUploads>(new LocalUploads(shelf, limits, std::move(key)));
 }
 

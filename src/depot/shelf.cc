@@ -1,5 +1,6 @@
 #include "depot/shelf.h"
 
+#include "crypto/hash.h"
 #include "depot/schema.h"
 #include "store/schema.h"
 
@@ -81,6 +82,12 @@ Result<std::int64_t> make_repository(Database& database, const std::string& name
   TRY_OK(database.run("INSERT INTO repositories(name, created) VALUES(?, ?)", name, seconds_now()));
   TRY(const auto made, repository_id(database, name));
   return made.value();
+}
+
+Result<std::string> secret(const Shelf& shelf, std::string_view name) {
+  TRY(const auto found, shelf.root().find(name));
+  if (!found) TRY_OK(shelf.root().replace(name, crypto::random_hex(32)));
+  return shelf.root().read_small(name, 4096);
 }
 
 std::int64_t seconds_now() {

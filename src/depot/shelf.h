@@ -78,5 +78,7 @@ class Shelf {
 Result<std::optional<std::int64_t>> repository_id(Database& database, const std::string& name);
 Result<std::int64_t> make_repository(Database& database, const std::string& name);
 std::int64_t seconds_now();
+// A file of the root with 256 random bits, made when it is not there. Blocking.
+Result<std::string> secret(const Shelf& shelf, std::string_view name);
 
 }  // namespace berth::depot

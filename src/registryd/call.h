@@ -5,6 +5,7 @@
 
 #include "depot/depot.h"
 #include "http/message.h"
+#include "registryd/gate.h"
 #include "registryd/place.h"
 #include "registryd/registry.h"
 
@@ -16,7 +17,7 @@ using http::Response;
 struct Call {
   Request request;
   Place place;
-  std::string actor;  // who calls, for the history of tags
+  Caller caller = {};
 
   bool is_head() const { return request.method == "HEAD"; }
   std::optional<std::string> query(std::string_view name) const {
@@ -26,6 +27,7 @@ struct Call {
 
 struct Context {
   depot::Depot depot;
+  Gate& gate;
   Options options;
 };
 

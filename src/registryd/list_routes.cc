@@ -58,6 +58,26 @@ ReferrersPage fit(const std::vector<depot::Referrer>& found, const std::string& 
   return page;
 }
 
+// Only those that the caller may pull from; pages are read until one is full.
+rt::Task<Result<depot::Page>> visible_repositories(rt::Op& op, Context& context, const Call& call,
+                                                   depot::PageRequest request) {
+  depot::Page visible;
+  const std::size_t wanted = request.limit;
+  for (;;) {
+    CO_TRY(const depot::Page page, co_await context.depot.lists.repositories(op, request));
+    for (const std::string& name : page.names) {
+      if (!call.caller.sees(name)) continue;
+      if (visible.names.size() == wanted) {
+        visible.more = true;
+        co_return visible;
+      }
+      visible.names.push_back(name);
+    }
+    if (!page.more || page.names.empty()) co_return visible;
+    request.last = page.names.back();
+  }
+}
+
 }  // namespace
 
 rt::Task<Result<Response>> base(rt::Op&, Context&, Call) { co_return json_reply({}); }
@@ -65,7 +85,7 @@ rt::Task<Result<Response>> base(rt::Op&, Context&, Call) { co_return json_reply(
 rt::Task<Result<Response>> catalog(rt::Op& op, Context& context, Call call) {
   const auto request = page_request(call, most_names(context, call));
   if (!request) co_return bad_page();
-  CO_TRY(const auto page, co_await context.depot.lists.repositories(op, *request));
+  CO_TRY(const auto page, co_await visible_repositories(op, context, call, *request));
   co_return page_reply({{"repositories", array_of(page.names)}}, call, page, request->limit);
 }
 

@@ -87,6 +87,26 @@ std::string warning_of(const std::vector<oci::Digest>& missing) {
                      missing.size(), names, missing.size() > kNamedInWarning ? ", ..." : "");
 }
 
+// A tag that the push would move though its caller may only make new ones.
+rt::Task<Result<std::optional<std::string>>> moved_tag(rt::Op& op, Context& context,
+                                                       const Call& call,
+                                                       const depot::PushedManifest& pushed) {
+  if (call.caller.of(call.place.repository).allows(guard::Action::kMove)) co_return std::nullopt;
+  for (const std::string& tag : pushed.tags) {
+    CO_TRY(const auto now,
+           co_await context.depot.manifests.resolve(op, call.place.repository, tag));
+    if (now && *now != pushed.manifest.digest) co_return tag;
+  }
+  co_return std::nullopt;
+}
+
+Response may_not_move(std::string_view tag) {
+  return refuse(403, "DENIED",
+                fmt::format("the tag {} stands for another manifest, and you may not move tags "
+                            "here: push under a new one",
+                            tag));
+}
+
 }  // namespace
 
 rt::Task<Result<Response>> get_manifest(rt::Op& op, Context& context, Call call) {
@@ -126,9 +146,11 @@ rt::Task<Result<Response>> put_manifest(rt::Op& op, Context& context, Call call)
                                .subject = reading->subject,
                                .artifact_type = reading->artifact_type,
                                .referrer = referrer_descriptor(*reading, digest, bytes->size()),
-                               .actor = call.actor};
+                               .actor = call.caller.subject};
   pushed.manifest = {
       .digest = digest, .media_type = reading->media_type, .bytes = std::move(*bytes)};
+  CO_TRY(const auto taken, co_await moved_tag(op, context, call, pushed));
+  if (taken) co_return may_not_move(*taken);
   const auto missing =
       co_await context.depot.manifests.put_manifest(op, call.place.repository, std::move(pushed));
   if (!missing) co_return refuse(missing.error(), "MANIFEST_UNKNOWN", "MANIFEST_INVALID");
@@ -149,11 +171,12 @@ rt::Task<Result<Response>> delete_manifest(rt::Op& op, Context& context, Call ca
   if (looks_like_digest(reference)) {
     auto digest = digest_of(reference);
     if (!digest) co_return std::move(digest.error());
-    CO_TRY(removed,
-           co_await manifests.remove_manifest(op, call.place.repository, *digest, call.actor));
+    CO_TRY(removed, co_await manifests.remove_manifest(op, call.place.repository, *digest,
+                                                       call.caller.subject));
   } else {
     if (!oci::is_tag(reference)) co_return bad_reference(reference);
-    CO_TRY(removed, co_await manifests.untag(op, call.place.repository, reference, call.actor));
+    CO_TRY(removed,
+           co_await manifests.untag(op, call.place.repository, reference, call.caller.subject));
   }
   if (!removed) co_return unknown(call);
   co_return Response{.status = 202};

@@ -1,6 +1,6 @@
 #include "registryd/registry.h"
 
-#include <chrono>
+#include <optional>
 
 #include "base/text.h"
 #include "registryd/call.h"
@@ -9,30 +9,57 @@
 namespace berth::registryd {
 namespace {
 
+// What a route asks of its caller.
+enum class Need { kKnown, kFiltered, kPull, kPush, kDelete };
+
 struct Row {
   Resource resource;
   std::string_view method;  // GET serves HEAD as well
   std::string_view name;    // for metrics and the log
+  Need need;
   Route route;
 };
 
 constexpr Row kRows[] = {
-    {Resource::kBase, "GET", "base", base},
-    {Resource::kCatalog, "GET", "catalog", catalog},
-    {Resource::kDiscover, "GET", "discover", discover},
-    {Resource::kTags, "GET", "tags", list_tags},
-    {Resource::kManifest, "GET", "manifest", get_manifest},
-    {Resource::kManifest, "PUT", "manifest", put_manifest},
-    {Resource::kManifest, "DELETE", "manifest", delete_manifest},
-    {Resource::kBlob, "GET", "blob", get_blob},
-    {Resource::kBlob, "DELETE", "blob", delete_blob},
-    {Resource::kUploads, "POST", "uploads", start_upload},
-    {Resource::kUpload, "GET", "upload", upload_status},
-    {Resource::kUpload, "PATCH", "upload", upload_chunk},
-    {Resource::kUpload, "PUT", "upload", finish_upload},
-    {Resource::kUpload, "DELETE", "upload", cancel_upload},
-    {Resource::kReferrers, "GET", "referrers", list_referrers},
+    {Resource::kBase, "GET", "base", Need::kKnown, base},
+    {Resource::kCatalog, "GET", "catalog", Need::kFiltered, catalog},
+    {Resource::kDiscover, "GET", "discover", Need::kFiltered, discover},
+    {Resource::kTags, "GET", "tags", Need::kPull, list_tags},
+    {Resource::kManifest, "GET", "manifest", Need::kPull, get_manifest},
+    {Resource::kManifest, "PUT", "manifest", Need::kPush, put_manifest},
+    {Resource::kManifest, "DELETE", "manifest", Need::kDelete, delete_manifest},
+    {Resource::kBlob, "GET", "blob", Need::kPull, get_blob},
+    {Resource::kBlob, "DELETE", "blob", Need::kDelete, delete_blob},
+    {Resource::kUploads, "POST", "uploads", Need::kPush, start_upload},
+    {Resource::kUpload, "GET", "upload", Need::kPush, upload_status},
+    {Resource::kUpload, "PATCH", "upload", Need::kPush, upload_chunk},
+    {Resource::kUpload, "PUT", "upload", Need::kPush, finish_upload},
+    {Resource::kUpload, "DELETE", "upload", Need::kPush, cancel_upload},
+    {Resource::kReferrers, "GET", "referrers", Need::kPull, list_referrers},
 };
+
+std::optional<guard::Action> action_of(Need need) {
+  switch (need) {
+    case Need::kPull:
+      return guard::Action::kPull;
+    case Need::kPush:
+      return guard::Action::kPush;
+    case Need::kDelete:
+      return guard::Action::kDelete;
+    default:
+      return std::nullopt;
+  }
+}
+
+// What a token would have to be for, in the words that clients know.
+std::string scope_of(const Row& row, const Place& place) {
+  if (row.resource == Resource::kCatalog) return "registry:catalog:*";
+  if (place.repository.empty()) return "";
+  const std::string_view actions = row.need == Need::kPush     ? "pull,push"
+                                   : row.need == Need::kDelete ? "delete"
+                                                               : "pull";
+  return fmt::format("repository:{}:{}", place.repository, actions);
+}
 
 std::string_view wanted_method(std::string_view method) {
   return method == "HEAD" ? "GET" : method;
@@ -59,35 +86,73 @@ Response not_allowed(Resource resource) {
 }  // namespace
 
 struct Registry::Parts {
+  // A refusal, or nothing when the caller may go on.
+  std::optional<Response> judge(const Request& request, const Row& row, const Place& place,
+                                const Caller& caller) const;
+  rt::Task<Result<Response>> run(rt::Op& op, const Row& row, Request request, Place place);
+  rt::Task<Result<Response>> answer(rt::Op& op, Request request);
+
   Context context;
   metrics::Registry& metrics;
 };
 
-Registry::Registry(depot::Depot depot, metrics::Registry& metrics, Options options)
-    : parts_(std::make_unique<Parts>(Context{depot, options}, metrics)) {}
+std::optional<Response> Registry::Parts::judge(const Request& request, const Row& row,
+                                               const Place& place, const Caller& caller) const {
+  const auto action = action_of(row.need);
+  const bool allowed = action ? caller.of(place.repository).allows(*action)
+                              : row.need == Need::kFiltered || caller.is_known();
+  if (allowed) return std::nullopt;
+  const bool token_is_short =
+      caller.token && action && caller.rules->of(caller.subject, place.repository).allows(*action);
+  if (!caller.is_known() || token_is_short) {
+    return context.gate.challenge(request, scope_of(row, place),
+                                  "log in: this needs a user who may do it");
+  }
+  return refuse(403, "DENIED",
+                fmt::format("{} may not {} in {}", printable(caller.subject, 80),
+                            action ? guard::to_string(*action) : "go on", place.repository));
+}
+
+rt::Task<Result<Response>> Registry::Parts::run(rt::Op& op, const Row& row, Request request,
+                                                Place place) {
+  // The upload's address was given to whoever was allowed to push; a token that ran out since does
+  // not lose it.
+  const auto late = row.resource == Resource::kUpload ? Gate::Late::kAccept : Gate::Late::kRefuse;
+  auto caller = co_await context.gate.identify(op, request, late);
+  if (!caller && caller.error().code() == Code::kUnauthenticated)
+    co_return context.gate.challenge(request, scope_of(row, place), caller.error().message());
+  if (!caller) co_return refuse(caller.error(), "UNKNOWN", "UNKNOWN");
+  if (auto refusal = judge(request, row, place, *caller)) co_return std::move(*refusal);
+  auto answer = co_await row.route(
+      op, context,
+      Call{.request = std::move(request), .place = std::move(place), .caller = std::move(*caller)});
+  co_return answer ? std::move(*answer) : refuse(answer.error(), "UNKNOWN", "UNKNOWN");
+}
+
+rt::Task<Result<Response>> Registry::Parts::answer(rt::Op& op, Request request) {
+  if (request.url.path == Gate::kTokenPath)
+    co_return co_await context.gate.give_token(op, std::move(request));
+  auto place = parse_place(request.url.path);
+  if (!place) co_return refuse(place.error(), "NAME_UNKNOWN", "NAME_INVALID");
+  if (!*place) co_return refuse(404, "UNSUPPORTED", "this is no address of the distribution API");
+  const Row* row = find_row((*place)->resource, request.method);
+  if (row == nullptr) co_return not_allowed((*place)->resource);
+  CO_TRY(Response response, co_await run(op, *row, std::move(request), std::move(**place)));
+  metrics.count("berth_registry_requests", "Requests to the registry.",
+                {{"resource", std::string(row->name)},
+                 {"method", std::string(row->method)},
+                 {"status", fmt::format("{}", response.status)}});
+  co_return std::move(response);
+}
+
+Registry::Registry(depot::Depot depot, Gate& gate, metrics::Registry& metrics, Options options)
+    : parts_(std::make_unique<Parts>(Context{depot, gate, options}, metrics)) {}
 Registry::~Registry() = default;
 
 bool Registry::owns(std::string_view path) { return path == "/v2" || path.starts_with("/v2/"); }
 
 rt::Task<Result<Response>> Registry::handle(rt::Op& op, Request request) {
-  auto place = parse_place(request.url.path);
-  Response response;
-  if (!place) {
-    response = refuse(place.error(), "NAME_UNKNOWN", "NAME_INVALID");
-  } else if (!*place) {
-    response = refuse(404, "UNSUPPORTED", "this is no address of the distribution API");
-  } else if (const Row* row = find_row((*place)->resource, request.method); row == nullptr) {
-    response = not_allowed((*place)->resource);
-  } else {
-    auto answer = co_await row->route(
-        op, parts_->context,
-        Call{.request = std::move(request), .place = std::move(**place), .actor = "anonymous"});
-    response = answer ? std::move(*answer) : refuse(answer.error(), "UNKNOWN", "UNKNOWN");
-    parts_->metrics.count("berth_registry_requests", "Requests to the registry.",
-                          {{"resource", std::string(row->name)},
-                           {"method", std::string(row->method)},
-                           {"status", fmt::format("{}", response.status)}});
-  }
+  CO_TRY(Response response, co_await parts_->answer(op, std::move(request)));
   response.headers.set("Docker-Distribution-Api-Version", "registry/2.0");
   co_return std::move(response);
 }

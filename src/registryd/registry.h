@@ -22,9 +22,11 @@ struct Options {
   std::size_t most_page = 10'000;
 };
 
+class Gate;
+
 class Registry : public http::Service {
  public:
-  Registry(depot::Depot depot, metrics::Registry& metrics, Options options);
+  Registry(depot::Depot depot, Gate& gate, metrics::Registry& metrics, Options options);
   ~Registry() override;
 
   // Whether a path belongs to the registry ("/v2" and below).

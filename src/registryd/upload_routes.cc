@@ -58,6 +58,13 @@ rt::Task<Response> out_of_order(rt::Op& op, Context& context, const Call& call,
   co_return refusal;
 }
 
+// Reading the source is what it takes. Without one any repository would do, and whether the caller
+// may read that one is not known: only an open registry looks.
+bool may_mount(const Context& context, const Call& call, const std::string& from) {
+  if (from.empty()) return context.gate.is_open();
+  return oci::is_repository(from) && call.caller.of(from).allows(guard::Action::kPull);
+}
+
 rt::Task<Result<Response>> take_whole(rt::Op& op, Context& context, Call call, std::string id,
                                       oci::Digest digest) {
   depot::Uploads& uploads = context.depot.uploads;
@@ -82,7 +89,7 @@ rt::Task<Result<Response>> start_upload(rt::Op& op, Context& context, Call call)
     auto digest = digest_of(*mount);
     if (!digest) co_return std::move(digest.error());
     const std::string from = call.query("from").value_or("");
-    if (from.empty() || oci::is_repository(from)) {
+    if (may_mount(context, call, from)) {
       CO_TRY(const bool mounted, co_await context.depot.blobs.mount(op, repository, *digest, from));
       if (mounted) co_return created(blob_location(repository, *digest), *digest);
     }

@@ -1,0 +1,85 @@
+// Who calls a registry, and what they may do: users with passwords, the registry's own short-lived
+// tokens, rules by repository. Without users everybody may do everything.
+//
+// Loop thread; passwords are checked on the pool and the outcome is remembered for a minute.
+// Source: RFC 9110 section 11, RFC 7617, facts/oci.md A6.
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "guard/htpasswd.h"
+#include "guard/permissions.h"
+#include "guard/registry_token.h"
+#include "http/message.h"
+#include "http/network.h"
+#include "rt/async.h"
+#include "rt/loop.h"
+
+namespace berth::registryd {
+
+struct GateSettings {
+  std::string htpasswd;                   // file; "" = nobody has to log in
+  std::vector<std::string> rules;         // guard/permissions.h; none = users may do everything
+  bool anonymous_pull = false;            // everybody may pull everything
+  std::vector<std::string> behind_proxy;  // only these networks may call, and they authenticate
+  std::string key;                        // signs tokens
+};
+
+// What is known of a caller.
+struct Caller {
+  std::string subject{guard::kAnonymous};
+  bool everything = false;                    // no rules apply
+  const guard::Permissions* rules = nullptr;  // of the gate
+  std::optional<guard::RegistryToken> token;  // grants no more than it says
+
+  guard::Actions of(std::string_view repository) const;
+  // Whether it is listed for them.
+  bool sees(std::string_view repository) const;
+  bool is_known() const { return everything || subject != guard::kAnonymous; }
+};
+
+class Gate {
+ public:
+  // Blocking: reads the file of users.
+  static Result<std::unique_ptr<Gate>> open(rt::Loop& loop, GateSettings settings);
+  // Blocking. The old users stay when it fails.
+  Status reload();
+
+  bool is_open() const { return !users_ && proxies_.empty(); }
+  // A failure is the refusal's: kUnauthenticated for a wrong password or token, kDenied for a peer
+  // that may not call. With `late` a token that ran out not long ago is still good: it began what
+  // goes on.
+  enum class Late { kRefuse, kAccept };
+  rt::Task<Result<Caller>> identify(rt::Op& op, const http::Request& request, Late late);
+  // 401, naming where to get a token and for what. `scope` may be empty.
+  http::Response challenge(const http::Request& request, std::string_view scope,
+                           std::string_view message) const;
+  // The token endpoint: GET with Basic credentials, or an OAuth2 password form.
+  rt::Task<Result<http::Response>> give_token(rt::Op& op, http::Request request);
+  static constexpr std::string_view kTokenPath = "/v2/_berth/token";
+
+ private:
+  Gate(rt::Loop& loop, GateSettings settings)
+      : loop_(loop), settings_(std::move(settings)), checks_(loop, kChecksAtOnce) {}
+  rt::Task<Result<std::string>> log_in(rt::Op& op, std::string user, Secret password);
+  Caller caller_of(std::string subject) const;
+  http::Response token_reply(const Caller& caller, const std::vector<std::string>& scopes) const;
+  bool is_proxy(const std::string& peer) const;
+
+  static constexpr std::size_t kChecksAtOnce = 2;  // a password costs a core for milliseconds
+
+  rt::Loop& loop_;
+  GateSettings settings_;
+  std::shared_ptr<const guard::Htpasswd> users_;
+  guard::Permissions permissions_;
+  std::vector<http::Network> proxies_;
+  rt::Limiter checks_;
+  std::map<std::string, rt::SteadyTime> right_;  // hash of user and password -> until when
+};
+
+}  // namespace berth::registryd
