@@ -1,6 +1,6 @@
 #include "local/models.h"
 
-#include <algorithm>
+#include <set>
 
 namespace berth::local {
 
@@ -26,9 +26,9 @@ rt::Task<Result<control::ModelDetail>> Models::inspect(rt::Op& op, std::string m
   detail.model.created = found.record.added;
   CO_TRY(const auto left_out, co_await shared_.store->left_out(op, found.record.id));
   detail.model.partial = !left_out.empty();
-  for (control::ModelFile& file : detail.files)
-    file.left_out =
-        std::ranges::find(left_out, file.digest, &oci::Digest::string) != left_out.end();
+  std::set<std::string> missing;
+  for (const oci::Digest& digest : left_out) missing.insert(digest.string());
+  for (control::ModelFile& file : detail.files) file.left_out = missing.contains(file.digest);
   if (found.tag) {
     CO_TRY(const oci::Descriptor root, co_await shared_.store->resolve(op, *found.tag));
     if (root.digest != found.record.id) detail.index_digest = root.digest.string();

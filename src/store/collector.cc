@@ -26,7 +26,9 @@ Result<std::set<oci::Digest>> live_blobs(Database& database) {
       database.query("WITH RECURSIVE live(digest) AS ("
                      "SELECT id FROM models UNION SELECT target FROM tags "
                      "UNION SELECT digest FROM holds "
-                     "UNION SELECT e.child FROM edges e JOIN live l ON e.parent = l.digest) "
+                     "UNION SELECT e.child FROM edges e JOIN live l ON e.parent = l.digest "
+                     "WHERE NOT EXISTS "
+                     "(SELECT 1 FROM left_out o WHERE o.parent = e.parent AND o.child = e.child)) "
                      "SELECT digest FROM live"));
   return digest_set(std::move(rows));
 }

@@ -114,6 +114,20 @@ TEST_F(PartialTest, IsPrunedAroundAndRemovedWhole) {
   EXPECT_TRUE(findings().empty());
 }
 
+// Whoever died when the file had its name, and not its row, has brought nothing.
+TEST_F(PartialTest, AFileWithoutARowIsStillLeftOut) {
+  ASSERT_TRUE(pull_without({three_.digest}));
+  std::ofstream(blob_file(three_.digest)) << "three";
+  std::filesystem::last_write_time(
+      blob_file(three_.digest),
+      std::filesystem::file_time_type::clock::now() - std::chrono::hours(2));
+  EXPECT_EQ(left_out(), std::set<oci::Digest>{three_.digest});
+  EXPECT_FALSE(has());
+  EXPECT_EQ(run(store_->prune(op_, {})).value().blobs, std::vector{three_.digest});
+  EXPECT_FALSE(exists(three_.digest));
+  EXPECT_TRUE(has_without({three_.digest}));
+}
+
 TEST_F(PartialTest, AnIndexMayStandForIt) {
   for (const oci::Descriptor& blob : {oci::describe("{}", ""), one_, two_}) ASSERT_TRUE(put(blob));
   ASSERT_TRUE(run(store_->put_without(op_, model_, from_, {three_.digest})));

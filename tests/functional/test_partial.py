@@ -2,7 +2,9 @@
 
 import contextlib
 import json
+import sqlite3
 import struct
+import subprocess
 
 import pytest
 
@@ -96,6 +98,9 @@ def test_later_pulls_fetch_what_is_missing(model, other, registry):
     other.run("tag", model, f"{registry.host}/team/copy:1")
     other.run("push", f"{registry.host}/team/copy:1")
     assert registry.manifest("team/copy", "1") == registry.manifest("team/model", "1")
+    for digest in blobs.values():
+        crane = [berthlab.part("crane"), "blob", "--insecure", f"{registry.host}/team/copy@{digest}"]
+        assert sha256(subprocess.run(crane, check=True, stdout=subprocess.PIPE).stdout) == digest
 
 
 def test_what_needs_the_whole_model_says_what_is_missing(model, other, folder):
@@ -137,6 +142,19 @@ def test_fsck_tells_a_loss_from_a_choice(model, other, registry):
     assert found.returncode != 0
     other.run("fsck", "--repair")
     assert files(other, model)["config.json"] and not files(other, model)["model.safetensors"]
+
+
+def test_a_store_of_the_first_version_is_brought_up(model, other):
+    other.run("pull", model)
+    database = sqlite3.connect(other.store / "berth.db")
+    with database:
+        database.executescript("DROP TABLE left_out; PRAGMA user_version = 1")
+    database.close()
+    assert "partial" not in other.json("list", "--json")[0]
+    other.run("fsck", "--read-data")
+    other.run("rm", model)
+    other.run("pull", "--include", "*.json", model)
+    assert other.json("list", "--json")[0]["partial"] is True
 
 
 @pytest.mark.parametrize("point", [

@@ -111,6 +111,11 @@ def old_here_new_there(world):
     world.hold(OLD, world.remote)
 
 
+def part_here(world):
+    remote_new(world)
+    world.user.run("pull", "--include", "LICENSE", world.remote)
+
+
 def held_old(world):
     world.empty()
     world.hold(OLD, "ai/held:1")
@@ -152,6 +157,8 @@ HELD, FRESH, SECOND, REMOTE = "docker.io/ai/held:1", "docker.io/ai/fresh:1", "do
 OPERATIONS = [
     Operation("pull", remote_new, lambda w: ["pull", w.remote], {}, {REMOTE: NEW}),
     Operation("pull over an old tag", old_here_new_there, lambda w: ["pull", w.remote], {REMOTE: OLD}, {REMOTE: NEW}),
+    Operation("pull --include", remote_new, lambda w: ["pull", "--include", "LICENSE", w.remote], {}, {REMOTE: NEW}),
+    Operation("pull the rest", part_here, lambda w: ["pull", w.remote], {REMOTE: NEW}, {REMOTE: NEW}),
     Operation("package", nothing, lambda w: w.package(NEW, "ai/fresh:1"), {}, {FRESH: NEW}),
     Operation("package over an old tag", held_old, lambda w: w.package(NEW, "ai/held:1"), {HELD: OLD}, {HELD: NEW}),
     Operation("package --link", nothing, lambda w: [*w.package(NEW, "ai/fresh:1"), "--link"], {}, {FRESH: NEW}),
