@@ -132,7 +132,7 @@ class RegistryDaemon {
   void on_signal(int number);
   static rt::Task<Status> reload(RegistryDaemon& daemon);
   static rt::Task<Status> take_care(RegistryDaemon& daemon);
-  rt::Task<Status> collect();
+  rt::Task<Status> collect(bool first);
 
   rt::Loop& loop_;
   config::Inputs inputs_;
@@ -211,20 +211,25 @@ rt::Task<Status> RegistryDaemon::take_care(RegistryDaemon& daemon) {
   const auto every = daemon.settings_.collect_every;
   if (every.count() == 0) co_return Status();
   std::chrono::milliseconds pause = std::min<std::chrono::milliseconds>(kFirstCollection, every);
+  bool first = true;
   for (;;) {
     if (!co_await rt::sleep_for(daemon.care_op_, pause)) co_return Status();
-    const Status done = co_await daemon.collect();
+    const Status done = co_await daemon.collect(first);
+    first = false;
     if (!done && daemon.care_op_.cancelled()) co_return Status();
     if (!done) log::error("the registry could not be tidied: {}", done.error().message());
     pause = every;
   }
 }
 
-rt::Task<Status> RegistryDaemon::collect() {
+rt::Task<Status> RegistryDaemon::collect(bool first) {
   const auto seconds = [](std::chrono::milliseconds time) {
     return std::chrono::ceil<std::chrono::seconds>(time);
   };
   CO_TRY_OK(co_await depot_->uploads().expire(care_op_, seconds(settings_.upload_expiry)));
+  if (first)
+    CO_TRY_OK(
+        co_await depot_->collector().collect_strays(care_op_, seconds(settings_.collect_grace)));
   CO_TRY(const depot::Collected freed, co_await depot_->collector().collect(
                                            care_op_, {.grace = seconds(settings_.collect_grace)}));
   if (freed.blobs > 0) log::info("freed {} blobs, {}", freed.blobs, format_size(freed.bytes));

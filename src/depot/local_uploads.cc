@@ -323,11 +323,12 @@ rt::Task<Status> LocalUploads::expire(rt::Op& op, std::chrono::seconds older_tha
       const std::string path = fmt::format("{}/{}", store::kIngestFolder, name);
       if (std::ranges::find(known, path) != known.end()) continue;
       TRY(const auto info, ingest.find(name));
-      if (!info || !info->is_regular) continue;
+      if (!info) continue;
       const auto age =
           store::now().time_since_epoch() -
           std::chrono::floor<std::chrono::seconds>(std::chrono::nanoseconds(info->mtime_ns));
-      if (age >= older_than) TRY_OK(ingest.remove(name));
+      // Also manifests that were not stored and trash that was not emptied: their server died.
+      if (age >= older_than) TRY_OK(ingest.remove_tree(name));
     }
     return {};
   });
