@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "daemon/access_log.h"
 #include "daemon/listen.h"
 #include "daemon/log_settings.h"
 #include "daemon/notify.h"
@@ -119,7 +120,9 @@ class RegistryDaemon {
         registry_(depot_->seam(), *gate_, metrics_, {.max_manifest = settings_.max_manifest}),
         front_(registry_, metrics_, browser_rules(settings_, listeners_),
                !settings_.htpasswd.empty()),
-        server_(loop, front_, limits_of(settings_)),
+        access_log_(front_, log_format),
+        server_(loop, settings_.access_log ? static_cast<http::Service&>(access_log_) : front_,
+                limits_of(settings_)),
         background_(loop),
         op_("registry"),
         care_op_("collect") {}
@@ -143,6 +146,7 @@ class RegistryDaemon {
   std::unique_ptr<registryd::Gate> gate_;
   registryd::Registry registry_;
   Front front_;
+  AccessLog access_log_;
   http::Server server_;
   rt::Scope background_;
   rt::Op op_;
@@ -253,8 +257,10 @@ Status serve_registry(config::Inputs inputs) {
                                               .anonymous_pull = settings.anonymous_pull,
                                               .behind_proxy = settings.behind_proxy,
                                               .key = key}));
-  RegistryDaemon daemon(loop, std::move(inputs), std::move(settings), std::move(depot),
-                        std::move(gate), std::move(listeners));
+  RegistryDaemon daemon(
+      loop, std::move(inputs), std::move(settings), std::move(depot), std::move(gate),
+      std::move(listeners),
+      configuration.settings.log.format == "json" ? log::Format::kJson : log::Format::kHuman);
   TRY_OK(daemon.listen());
   return loop.run(daemon.run());
 }

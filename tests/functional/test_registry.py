@@ -271,6 +271,20 @@ def test_an_upload_goes_on_after_kill_9(tmp_path):
         again.close()
 
 
+@pytest.mark.parametrize("format", ["json", "human"])
+def test_the_access_log_names_each_request_and_no_secret(tmp_path, format):
+    registry = berthlab.OwnRegistry(tmp_path / "r", "--log-format", format, htpasswd=USERS, env={"BERTH_REGISTRY_SERVER_ACCESS_LOG": "true"})
+    _, headers, _ = registry.request("GET", "/v2/", user=USERS[0], headers={"User-Agent": "test\x1b[31m"})
+    token(registry, USERS[0], "repository:a:pull")
+    registry.close()
+    log = (registry.folder / "log").read_text()
+    assert headers["x-request-id"] in log and "/v2/_berth/token" in log and "\x1b" not in log
+    assert "canary" not in log and "Bearer" not in log
+    if format == "json":
+        line = json.loads(log.splitlines()[0])
+        assert (line["method"], line["path"], line["status"]) == ("GET", "/v2/", 200)
+
+
 def test_sigterm_ends_it_and_sighup_reads_users_again(tmp_path):
     registry = berthlab.OwnRegistry(tmp_path / "r", htpasswd=USERS[:1])
     assert registry.request("GET", "/v2/", user=USERS[1])[0] == 401
