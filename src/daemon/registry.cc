@@ -110,7 +110,7 @@ class RegistryDaemon {
  public:
   RegistryDaemon(rt::Loop& loop, config::Inputs inputs, Settings settings,
                  std::unique_ptr<depot::LocalDepot> depot, std::unique_ptr<registryd::Gate> gate,
-                 std::vector<Listen> listeners)
+                 std::vector<Listen> listeners, log::Format log_format)
       : loop_(loop),
         inputs_(std::move(inputs)),
         settings_(std::move(settings)),
