@@ -72,6 +72,7 @@ struct Settings {
     std::uint64_t connections = 1024;
     std::uint64_t max_manifest = 8u << 20;
     std::uint64_t disk_reserve = 256u << 20;  // bytes of the disk that stay free
+    std::string check_models = "warn";  // off, warn, refuse: models that are not what they say
     std::chrono::milliseconds upload_expiry{24 * 3'600'000};
     std::chrono::milliseconds collect_every{3'600'000};  // 0 = never by itself
     std::chrono::milliseconds collect_grace{3'600'000};

@@ -264,6 +264,10 @@ void add_registry_server(std::vector<Key>& keys) {
   keys.push_back(key("registry_server.disk_reserve", {},
                      "bytes of its disk that the registry leaves free",
                      size(BERTH_MEMBER(registry_server.disk_reserve), 0, kAnyBytes)));
+  keys.push_back(
+      key("registry_server.check_models", {},
+          "a pushed model whose files are not what they say: off, warn or refuse",
+          choice(BERTH_MEMBER(registry_server.check_models), {"off", "warn", "refuse"})));
   keys.push_back(key("registry_server.upload_expiry", {},
                      "after this an unfinished upload that nobody goes on with is removed",
                      duration(BERTH_MEMBER(registry_server.upload_expiry), Forever::kNo)));

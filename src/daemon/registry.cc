@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <unistd.h>
 
+#include "atlas/atlas.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "daemon/access_log.h"
@@ -106,6 +107,10 @@ http::BrowserRules browser_rules(const Settings& settings, const std::vector<Lis
   return rules;
 }
 
+std::chrono::seconds whole_seconds(std::chrono::milliseconds time) {
+  return std::chrono::ceil<std::chrono::seconds>(time);
+}
+
 class RegistryDaemon {
  public:
   RegistryDaemon(rt::Loop& loop, config::Inputs inputs, Settings settings,
@@ -117,7 +122,10 @@ class RegistryDaemon {
         listeners_(std::move(listeners)),
         depot_(std::move(depot)),
         gate_(std::move(gate)),
-        registry_(depot_->seam(), *gate_, metrics_, {.max_manifest = settings_.max_manifest}),
+        atlas_(loop, depot_->seam(), atlas::check_from(settings_.check_models)),
+        registry_(depot_->seam(), atlas_, *gate_, metrics_,
+                  {.max_manifest = settings_.max_manifest,
+                   .collect_grace = whole_seconds(settings_.collect_grace)}),
         front_(registry_, metrics_, browser_rules(settings_, listeners_),
                !settings_.htpasswd.empty()),
         access_log_(front_, log_format),
@@ -144,6 +152,7 @@ class RegistryDaemon {
   metrics::Registry metrics_;
   std::unique_ptr<depot::LocalDepot> depot_;
   std::unique_ptr<registryd::Gate> gate_;
+  atlas::Atlas atlas_;
   registryd::Registry registry_;
   Front front_;
   AccessLog access_log_;
@@ -178,10 +187,12 @@ Status RegistryDaemon::listen() {
 rt::Task<Status> RegistryDaemon::run() {
   loop_.handle_signals([this](int number) { on_signal(number); });
   background_.spawn(take_care(*this));
+  atlas_.start();
   notify(inputs_.environment, fmt::format("READY=1\nMAINPID={}", ::getpid()));
   Status served = co_await server_.serve(op_);
   care_op_.cancel();
   (void)co_await background_.join();
+  (void)co_await atlas_.close();
   if (!served && stop_asked_) co_return Status();
   co_return served;
 }
@@ -227,15 +238,11 @@ rt::Task<Status> RegistryDaemon::take_care(RegistryDaemon& daemon) {
 }
 
 rt::Task<Status> RegistryDaemon::collect(bool first) {
-  const auto seconds = [](std::chrono::milliseconds time) {
-    return std::chrono::ceil<std::chrono::seconds>(time);
-  };
-  CO_TRY_OK(co_await depot_->uploads().expire(care_op_, seconds(settings_.upload_expiry)));
-  if (first)
-    CO_TRY_OK(
-        co_await depot_->collector().collect_strays(care_op_, seconds(settings_.collect_grace)));
-  CO_TRY(const depot::Collected freed, co_await depot_->collector().collect(
-                                           care_op_, {.grace = seconds(settings_.collect_grace)}));
+  const std::chrono::seconds grace = whole_seconds(settings_.collect_grace);
+  CO_TRY_OK(co_await depot_->uploads().expire(care_op_, whole_seconds(settings_.upload_expiry)));
+  if (first) CO_TRY_OK(co_await depot_->collector().collect_strays(care_op_, grace));
+  CO_TRY(const depot::Collected freed,
+         co_await depot_->collector().collect(care_op_, {.grace = grace}));
   if (freed.blobs > 0) log::info("freed {} blobs, {}", freed.blobs, format_size(freed.bytes));
   co_return Status();
 }

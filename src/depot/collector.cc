@@ -77,6 +77,21 @@ Result<std::vector<oci::Digest>> strays_among(Database& database, const store::L
   return strays;
 }
 
+// What a collection would free: also what only members that it hides still hold.
+Result<Collected> would_free(Database& database, std::int64_t before) {
+  TRY(Rows rows,
+      database.query("SELECT count(*), COALESCE(sum(b.size), 0) FROM blobs b WHERE "
+                     "NOT EXISTS(SELECT 1 FROM manifests f WHERE f.digest = b.digest) AND "
+                     "NOT EXISTS(SELECT 1 FROM members m WHERE m.digest = b.digest AND (m.added >= "
+                     "? OR EXISTS("
+                     "SELECT 1 FROM edges e JOIN manifests f ON f.digest = e.parent "
+                     "AND f.repository = m.repository WHERE e.child = m.digest)))",
+                     before));
+  TRY_OK(rows.next());
+  return Collected{.blobs = static_cast<std::uint64_t>(rows.integer(0)),
+                   .bytes = static_cast<std::uint64_t>(rows.integer(1))};
+}
+
 }  // namespace
 
 rt::Task<Result<Collected>> Collector::collect(rt::Op& op, CollectOptions options) {
@@ -97,9 +112,8 @@ rt::Task<Result<Collected>> Collector::collect(rt::Op& op, CollectOptions option
 rt::Task<Result<Collected>> Collector::rehearse(rt::Op& op, std::int64_t before) {
   co_return co_await shelf_.read(op, [&](Database& database) -> Result<Collected> {
     TRY(const auto members, unused_members(database, before, -1));
-    TRY(const auto gone, orphans(database, -1));
-    Collected would{.members = members.size(), .blobs = gone.size()};
-    for (const Orphan& orphan : gone) would.bytes += orphan.size;
+    TRY(Collected would, would_free(database, before));
+    would.members = members.size();
     return would;
   });
 }

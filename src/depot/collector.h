@@ -5,27 +5,14 @@
 // that came back in the meantime keeps its file (store/collector.h).
 #pragma once
 
-#include <chrono>
-
 #include "depot/shelf.h"
 
 namespace berth::depot {
 
-struct CollectOptions {
-  std::chrono::seconds grace{std::chrono::hours(1)};
-  bool dry_run = false;
-};
-
-struct Collected {
-  std::uint64_t members = 0;  // blobs that a repository no longer shows
-  std::uint64_t blobs = 0;    // files
-  std::uint64_t bytes = 0;
-};
-
-class Collector {
+class Collector : public Care {
  public:
   explicit Collector(Shelf& shelf) : shelf_(shelf) {}
-  rt::Task<Result<Collected>> collect(rt::Op& op, CollectOptions options);
+  rt::Task<Result<Collected>> collect(rt::Op& op, CollectOptions options) override;
   // Takes away files among the blobs that the catalogue does not know: a server that died between
   // a file's name and its row left them. Once after a start; `older_than` spares what is just made.
   rt::Task<Result<Collected>> collect_strays(rt::Op& op, std::chrono::seconds older_than);

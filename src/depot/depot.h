@@ -10,6 +10,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -122,8 +123,16 @@ struct Referrer {
   std::string descriptor;  // JSON
 };
 
+// A tag and what it stands for.
+struct TagState {
+  std::string tag;
+  std::string digest;
+  std::chrono::sys_seconds moved{};
+};
+
 // A tag that was set, moved or removed.
 struct TagMove {
+  std::int64_t id = 0;  // grows with time
   std::string tag;
   std::string before;  // digests; "" for none
   std::string after;
@@ -141,9 +150,110 @@ struct Lists {
   virtual rt::Task<Result<std::vector<Referrer>>> referrers(rt::Op& op, std::string repository,
                                                             oci::Digest subject,
                                                             PageRequest request) = 0;
-  // Newest first.
+  // In the order of their names; those behind `request.last`.
+  virtual rt::Task<Result<std::vector<TagState>>> tag_states(rt::Op& op, std::string repository,
+                                                             PageRequest request) = 0;
+  // Newest first: of a tag, or of all when it is empty; those older than the move `before`.
   virtual rt::Task<Result<std::vector<TagMove>>> history(rt::Op& op, std::string repository,
-                                                         std::string tag, std::size_t limit) = 0;
+                                                         std::string tag, std::int64_t before,
+                                                         std::size_t limit) = 0;
+};
+inline constexpr std::int64_t kNewestMove = INT64_MAX;
+
+// What is known of a model; "" and 0 for what its files do not say.
+struct ModelFacts {
+  std::string name;
+  std::string format;
+  std::string architecture;
+  std::string quantization;
+  std::string license;
+  std::uint64_t parameters = 0;
+  std::uint64_t context_length = 0;
+  std::uint64_t size = 0;             // of its layers
+  std::vector<std::string> findings;  // what is wrong with it: printable sentences
+
+  friend bool operator==(const ModelFacts&, const ModelFacts&) = default;
+};
+struct ModelRecord {
+  std::string repository;
+  std::string digest;
+  std::vector<std::string> tags;
+  std::chrono::sys_seconds pushed{};
+  ModelFacts facts;
+};
+
+struct NumberRange {
+  std::uint64_t least = 0;
+  std::uint64_t most = INT64_MAX;
+  bool contains(std::uint64_t value) const { return least <= value && value <= most; }
+};
+// Text is compared whatever its case; "" asks for nothing.
+struct ModelQuery {
+  std::vector<std::string> words;  // all of them in repository, tags, name or architecture
+  std::string repository;
+  std::string architecture;
+  std::string quantization;
+  std::string format;
+  std::string license;
+  NumberRange parameters;
+  NumberRange context_length;
+  NumberRange size;
+  // Whether the caller may see a repository. Called on the pool.
+  std::function<bool(std::string_view)> sees = [](std::string_view) { return true; };
+  // Behind this one.
+  std::string last_repository;
+  std::string last_digest;
+  std::size_t limit = 0;
+};
+struct ModelPage {
+  std::vector<ModelRecord> models;
+  bool more = false;
+};
+
+struct ManifestPlace {
+  std::string repository;
+  oci::Digest digest = oci::Digest::of({});
+};
+
+// Bytes of a repository, or of one manifest with what it names.
+struct Usage {
+  std::string name;  // the repository, or the digest
+  std::vector<std::string> tags;
+  std::uint64_t bytes = 0;
+  std::uint64_t shared = 0;  // of these, what others need as well
+};
+
+// What is known of the models.
+struct Models {
+  virtual ~Models() = default;
+  // Manifests that nobody has looked at since they were pushed.
+  virtual rt::Task<Result<std::vector<ManifestPlace>>> not_looked_at(rt::Op& op,
+                                                                     std::size_t limit) = 0;
+  // nullopt: it is no model. Nothing when the manifest went in the meantime.
+  virtual rt::Task<Status> keep(rt::Op& op, ManifestPlace place,
+                                std::optional<ModelFacts> facts) = 0;
+  // By repository and digest.
+  virtual rt::Task<Result<ModelPage>> search(rt::Op& op, ModelQuery query) = 0;
+  virtual rt::Task<Result<std::vector<Usage>>> usage_of(rt::Op& op,
+                                                        std::vector<std::string> repositories) = 0;
+  // Of the manifests of a repository, by digest; those behind `request.last`.
+  virtual rt::Task<Result<std::vector<Usage>>> usage_in(rt::Op& op, std::string repository,
+                                                        PageRequest request) = 0;
+};
+
+struct CollectOptions {
+  std::chrono::seconds grace{std::chrono::hours(1)};
+  bool dry_run = false;
+};
+struct Collected {
+  std::uint64_t members = 0;  // blobs that a repository no longer shows
+  std::uint64_t blobs = 0;    // files
+  std::uint64_t bytes = 0;
+};
+// Frees what nobody needs.
+struct Care {
+  virtual ~Care() = default;
+  virtual rt::Task<Result<Collected>> collect(rt::Op& op, CollectOptions options) = 0;
 };
 
 // One registry's storage; the parts live as long as whoever made it.
@@ -152,6 +262,8 @@ struct Depot {
   Uploads& uploads;
   Manifests& manifests;
   Lists& lists;
+  Models& models;
+  Care& care;
 };
 
 }  // namespace berth::depot

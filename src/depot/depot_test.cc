@@ -37,7 +37,7 @@ TEST_F(DepotTest, TagsMoveAndTheirHistoryStays) {
   EXPECT_TRUE(run(seam().manifests.untag(op_, "a", "latest", "bob")).value());
   EXPECT_FALSE(run(seam().manifests.untag(op_, "a", "latest", "bob")).value());
   EXPECT_FALSE(resolve("a", "latest"));
-  const auto moves = run(seam().lists.history(op_, "a", "latest", 10)).value();
+  const auto moves = run(seam().lists.history(op_, "a", "latest", kNewestMove, 10)).value();
   ASSERT_EQ(moves.size(), 3u);
   EXPECT_EQ(moves[0].before, second.string());
   EXPECT_EQ(moves[0].after, "");

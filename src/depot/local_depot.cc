@@ -15,6 +15,7 @@ LocalDepot::LocalDepot(std::unique_ptr<Shelf> shelf, std::unique_ptr<LocalUpload
       blobs_(*shelf_),
       manifests_(*shelf_),
       lists_(*shelf_),
+      models_(*shelf_),
       collector_(*shelf_) {}
 
 }  // namespace berth::depot

@@ -11,6 +11,7 @@
 #include "depot/local_blobs.h"
 #include "depot/local_lists.h"
 #include "depot/local_manifests.h"
+#include "depot/local_models.h"
 #include "depot/local_uploads.h"
 
 namespace berth::depot {
@@ -23,7 +24,7 @@ class LocalDepot {
 
   // A random secret of this registry, made when it is first asked for. Blocking.
   Result<std::string> secret(std::string_view name) const { return depot::secret(*shelf_, name); }
-  Depot seam() { return {blobs_, *uploads_, manifests_, lists_}; }
+  Depot seam() { return {blobs_, *uploads_, manifests_, lists_, models_, collector_}; }
   LocalUploads& uploads() { return *uploads_; }
   Collector& collector() { return collector_; }
   const std::string& root() const { return shelf_->root().path(); }
@@ -36,6 +37,7 @@ class LocalDepot {
   LocalBlobs blobs_;
   LocalManifests manifests_;
   LocalLists lists_;
+  LocalModels models_;
   Collector collector_;
 };
 

@@ -29,17 +29,46 @@ Result<std::vector<Referrer>> referrers_of(Rows rows) {
   }
 }
 
-Result<std::vector<TagMove>> moves_of(Rows rows, const std::string& tag) {
+std::chrono::sys_seconds time_of(std::int64_t seconds) {
+  return std::chrono::sys_seconds(std::chrono::seconds(seconds));
+}
+
+Result<std::vector<TagState>> states_of(Rows rows) {
+  std::vector<TagState> found;
+  for (;;) {
+    TRY(const bool more, rows.next());
+    if (!more) return found;
+    found.push_back(
+        {.tag = rows.text(0), .digest = rows.text(1), .moved = time_of(rows.integer(2))});
+  }
+}
+
+Result<std::vector<TagMove>> moves_of(Rows rows) {
   std::vector<TagMove> found;
   for (;;) {
     TRY(const bool more, rows.next());
     if (!more) return found;
-    found.push_back({.tag = tag,
-                     .before = rows.text(0),
-                     .after = rows.text(1),
-                     .at = std::chrono::sys_seconds(std::chrono::seconds(rows.integer(2))),
-                     .actor = rows.text(3)});
+    found.push_back({.id = rows.integer(0),
+                     .tag = rows.text(1),
+                     .before = rows.text(2),
+                     .after = rows.text(3),
+                     .at = time_of(rows.integer(4)),
+                     .actor = rows.text(5)});
   }
+}
+
+Result<Rows> query_moves(Database& database, std::int64_t repository, const std::string& tag,
+                         std::int64_t before, std::int64_t limit) {
+  if (tag.empty()) {
+    return database.query(
+        "SELECT id, tag, before, after, at, actor FROM tag_moves "
+        "WHERE repository = ? AND id < ? ORDER BY id DESC LIMIT ?",
+        repository, before, limit);
+  }
+  return database.query(
+      "SELECT id, tag, before, after, at, actor FROM tag_moves "
+      "WHERE repository = ? AND tag = ? AND id < ? ORDER BY id DESC LIMIT ?",
+      repository, tag, before, limit);
 }
 
 }  // namespace
@@ -84,15 +113,26 @@ rt::Task<Result<std::vector<Referrer>>> LocalLists::referrers(rt::Op& op, std::s
   });
 }
 
+rt::Task<Result<std::vector<TagState>>> LocalLists::tag_states(rt::Op& op, std::string repository,
+                                                               PageRequest request) {
+  co_return co_await shelf_.read(op, [&](Database& database) -> Result<std::vector<TagState>> {
+    TRY(const auto id, repository_id(database, repository));
+    if (!id) return std::vector<TagState>();
+    TRY(Rows rows, database.query("SELECT tag, digest, moved FROM tags "
+                                  "WHERE repository = ? AND tag > ? ORDER BY tag LIMIT ?",
+                                  *id, request.last, static_cast<std::int64_t>(request.limit)));
+    return states_of(std::move(rows));
+  });
+}
+
 rt::Task<Result<std::vector<TagMove>>> LocalLists::history(rt::Op& op, std::string repository,
-                                                           std::string tag, std::size_t limit) {
+                                                           std::string tag, std::int64_t before,
+                                                           std::size_t limit) {
   co_return co_await shelf_.read(op, [&](Database& database) -> Result<std::vector<TagMove>> {
     TRY(const auto id, repository_id(database, repository));
     if (!id) return std::vector<TagMove>();
-    TRY(Rows rows, database.query("SELECT before, after, at, actor FROM tag_moves "
-                                  "WHERE repository = ? AND tag = ? ORDER BY id DESC LIMIT ?",
-                                  *id, tag, static_cast<std::int64_t>(limit)));
-    return moves_of(std::move(rows), tag);
+    TRY(Rows rows, query_moves(database, *id, tag, before, static_cast<std::int64_t>(limit)));
+    return moves_of(std::move(rows));
   });
 }
 

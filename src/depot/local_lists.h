@@ -15,8 +15,11 @@ class LocalLists : public Lists {
   rt::Task<Result<std::vector<Referrer>>> referrers(rt::Op& op, std::string repository,
                                                     oci::Digest subject,
                                                     PageRequest request) override;
+  rt::Task<Result<std::vector<TagState>>> tag_states(rt::Op& op, std::string repository,
+                                                     PageRequest request) override;
   rt::Task<Result<std::vector<TagMove>>> history(rt::Op& op, std::string repository,
-                                                 std::string tag, std::size_t limit) override;
+                                                 std::string tag, std::int64_t before,
+                                                 std::size_t limit) override;
 
  private:
   Shelf& shelf_;

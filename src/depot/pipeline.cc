@@ -27,6 +27,7 @@ rt::Task<Status> Pipeline::read(rt::Op& op, rt::Reader& reader, std::uint64_t of
   for (bool more = true; more && failed_;) {
     while (failed_ && filled_ - std::min(written_, hashed_) == kPieces)
       (void)co_await changed_.wait(unhurried);
+    if (!failed_) break;  // the pieces may still be read by the one that goes on
     Piece& into = piece(filled_);
     into.offset = offset;
     into.size = 0;

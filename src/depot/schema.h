@@ -21,7 +21,17 @@ CREATE TABLE manifests(
   repository INTEGER NOT NULL REFERENCES repositories(id), digest TEXT NOT NULL REFERENCES blobs(digest),
   media_type TEXT NOT NULL, artifact_type TEXT NOT NULL, subject TEXT NOT NULL,  -- '' for none
   descriptor TEXT NOT NULL,  -- as a list of referrers shows it
+  looked_at INTEGER NOT NULL DEFAULT 0,  -- 1: if it is a model, it has a row in models
   added INTEGER NOT NULL, PRIMARY KEY(repository, digest)) WITHOUT ROWID;
+CREATE INDEX manifests_not_looked_at ON manifests(repository, digest) WHERE looked_at = 0;
+CREATE TABLE models(  -- what headers and config say; '' and 0 for what they do not
+  repository INTEGER NOT NULL, digest TEXT NOT NULL, name TEXT NOT NULL, format TEXT NOT NULL,
+  architecture TEXT NOT NULL, quantization TEXT NOT NULL, license TEXT NOT NULL,
+  parameters INTEGER NOT NULL, context_length INTEGER NOT NULL, size INTEGER NOT NULL,
+  findings TEXT NOT NULL,  -- one a line
+  PRIMARY KEY(repository, digest),
+  FOREIGN KEY(repository, digest) REFERENCES manifests(repository, digest) ON DELETE CASCADE) WITHOUT ROWID;
+CREATE INDEX edges_by_child ON edges(child);
 CREATE INDEX manifests_by_digest ON manifests(digest);
 CREATE INDEX manifests_by_subject ON manifests(repository, subject, digest) WHERE subject <> '';
 CREATE TABLE tags(

@@ -64,13 +64,23 @@ Result<Permissions> Permissions::parse(const std::vector<std::string>& rules) {
 
 Permissions Permissions::for_every_user() { return parse({"* * **"}).value(); }
 
+bool Permissions::Rule::means(std::string_view caller) const {
+  const bool known = caller != kAnonymous;
+  return subject == kAnonymous || (known && subject == "*") || (known && subject == caller);
+}
+
 Actions Permissions::of(std::string_view subject, std::string_view repository) const {
-  const bool known = subject != kAnonymous;
   Actions actions;
   for (const Rule& rule : rules_) {
-    const bool meant = rule.subject == kAnonymous || (known && rule.subject == "*") ||
-                       (known && rule.subject == subject);
-    if (meant && rule.where.matches_whole(repository)) actions.add(rule.actions);
+    if (rule.means(subject) && rule.where.matches_whole(repository)) actions.add(rule.actions);
+  }
+  return actions;
+}
+
+Actions Permissions::everywhere(std::string_view subject) const {
+  Actions actions;
+  for (const Rule& rule : rules_) {
+    if (rule.means(subject) && rule.where.text() == "**") actions.add(rule.actions);
   }
   return actions;
 }

@@ -52,12 +52,16 @@ class Permissions {
   static Permissions for_every_user();
 
   Actions of(std::string_view subject, std::string_view repository) const;
+  // What is allowed in every repository there is and will be: by rules for "**".
+  Actions everywhere(std::string_view subject) const;
 
  private:
   struct Rule {
     std::string subject;
     Actions actions;
     Glob where;
+
+    bool means(std::string_view caller) const;
   };
   std::vector<Rule> rules_;
 };

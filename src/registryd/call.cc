@@ -35,8 +35,11 @@ std::optional<depot::PageRequest> page_request(const Call& call, std::size_t mos
 
 void link_next(Response& response, const Call& call, std::string_view last, std::size_t limit) {
   std::string query = fmt::format("n={}&last={}", limit, http::percent_encode(last));
-  if (const auto type = call.query("artifactType"))
-    query += "&artifactType=" + http::percent_encode(*type);
+  for (const std::string& part : split(call.request.url.query, '&')) {
+    const bool again = part.empty() || part.starts_with("n=") || part.starts_with("last=");
+    // What came is what goes back, but nothing that would end the header's <...>.
+    if (!again && part.find_first_of("<>\"") == std::string::npos) query += "&" + part;
+  }
   response.headers.set("Link", fmt::format("<{}?{}>; rel=\"next\"", call.request.url.path, query));
 }
 

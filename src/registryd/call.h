@@ -3,8 +3,10 @@
 
 #include <string>
 
+#include "atlas/atlas.h"
 #include "depot/depot.h"
 #include "http/message.h"
+#include "json/json.h"
 #include "registryd/gate.h"
 #include "registryd/place.h"
 #include "registryd/registry.h"
@@ -27,6 +29,7 @@ struct Call {
 
 struct Context {
   depot::Depot depot;
+  atlas::Atlas& atlas;
   Gate& gate;
   Options options;
 };
@@ -42,6 +45,13 @@ std::expected<oci::Digest, Response> digest_of(std::string_view text);
 std::optional<depot::PageRequest> page_request(const Call& call, std::size_t most);
 // Link: the next page (RFC 8288).
 void link_next(Response& response, const Call& call, std::string_view last, std::size_t limit);
+
+// A 400 for a ?n= that is no number.
+Response bad_page();
+Response json_reply(const json::Object& object);
+// Only the repositories that the caller may pull from; pages are read until one is full.
+rt::Task<Result<depot::Page>> visible_repositories(rt::Op& op, Context& context, const Call& call,
+                                                   depot::PageRequest request);
 
 // Blobs.
 rt::Task<Result<Response>> get_blob(rt::Op& op, Context& context, Call call);
@@ -62,5 +72,13 @@ rt::Task<Result<Response>> catalog(rt::Op& op, Context& context, Call call);
 rt::Task<Result<Response>> discover(rt::Op& op, Context& context, Call call);
 rt::Task<Result<Response>> list_tags(rt::Op& op, Context& context, Call call);
 rt::Task<Result<Response>> list_referrers(rt::Op& op, Context& context, Call call);
+// Models.
+rt::Task<Result<Response>> search_models(rt::Op& op, Context& context, Call call);
+rt::Task<Result<Response>> list_models(rt::Op& op, Context& context, Call call);
+rt::Task<Result<Response>> list_tag_states(rt::Op& op, Context& context, Call call);
+rt::Task<Result<Response>> list_history(rt::Op& op, Context& context, Call call);
+rt::Task<Result<Response>> list_usage(rt::Op& op, Context& context, Call call);
+rt::Task<Result<Response>> list_repository_usage(rt::Op& op, Context& context, Call call);
+rt::Task<Result<Response>> collect(rt::Op& op, Context& context, Call call);
 
 }  // namespace berth::registryd

@@ -56,6 +56,12 @@ guard::Actions Caller::of(std::string_view repository) const {
   return token ? allowed.common(token->of(repository)) : allowed;
 }
 
+guard::Actions Caller::everywhere() const {
+  if (everything) return guard::Actions::all();
+  // A token for the whole registry is asked for with the catalog's scope.
+  return token && !token->catalog ? guard::Actions() : rules->everywhere(subject);
+}
+
 bool Caller::sees(std::string_view repository) const {
   if (token && token->catalog) return rules->of(subject, repository).allows(guard::Action::kPull);
   return of(repository).allows(guard::Action::kPull);

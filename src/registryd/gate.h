@@ -40,6 +40,8 @@ struct Caller {
   guard::Actions of(std::string_view repository) const;
   // Whether it is listed for them.
   bool sees(std::string_view repository) const;
+  // What they may do in every repository.
+  guard::Actions everywhere() const;
   bool is_known() const { return everything || subject != guard::kAnonymous; }
 };
 

@@ -3,6 +3,7 @@
 #include <fstream>
 #include <gtest/gtest.h>
 
+#include "atlas/atlas.h"
 #include "base/text.h"
 #include "depot/depot_fixture.h"
 #include "metrics/metrics.h"
@@ -39,8 +40,9 @@ class GateTest : public depot::DepotTest {
   }
   void start(GateSettings settings) {
     registry_.reset();
+    atlas_.emplace(*loop_, seam(), atlas::Check::kOff);
     gate_ = Gate::open(*loop_, std::move(settings)).value();
-    registry_.emplace(seam(), *gate_, metrics_, Options{});
+    registry_.emplace(seam(), atlas_.value(), *gate_, metrics_, Options{});
   }
   http::Response call(std::string method, std::string path, std::string authorization = "",
                       std::string body = "") {
@@ -63,6 +65,7 @@ class GateTest : public depot::DepotTest {
   std::string peer_ = "192.0.2.1";
   metrics::Registry metrics_;
   std::unique_ptr<Gate> gate_;
+  std::optional<atlas::Atlas> atlas_;
   std::optional<Registry> registry_;
 };
 

@@ -12,19 +12,11 @@ namespace {
 constexpr std::size_t kReferrersBytes = 4 * 1024 * 1024;  // of one page: what clients accept
 constexpr std::size_t kReferrersRows = 1000;
 
-Response json_reply(const json::Object& object) {
-  return http::reply(200, "application/json", json::serialize(object));
-}
-
 json::Array array_of(const std::vector<std::string>& names) {
   json::Array array;
   array.reserve(names.size());
   for (const std::string& name : names) array.emplace_back(name);
   return array;
-}
-
-Response bad_page() {
-  return refuse(400, "UNSUPPORTED", "?n= takes a number: how many names a page may have");
 }
 
 Response page_reply(json::Object object, const Call& call, const depot::Page& page,
@@ -60,7 +52,16 @@ ReferrersPage fit(const std::vector<depot::Referrer>& found, const std::string& 
   return page;
 }
 
-// Only those that the caller may pull from; pages are read until one is full.
+}  // namespace
+
+Response json_reply(const json::Object& object) {
+  return http::reply(200, "application/json", json::serialize(object));
+}
+
+Response bad_page() {
+  return refuse(400, "UNSUPPORTED", "?n= takes a number: how many names a page may have");
+}
+
 rt::Task<Result<depot::Page>> visible_repositories(rt::Op& op, Context& context, const Call& call,
                                                    depot::PageRequest request) {
   depot::Page visible;
@@ -79,8 +80,6 @@ rt::Task<Result<depot::Page>> visible_repositories(rt::Op& op, Context& context,
     request.last = page.names.back();
   }
 }
-
-}  // namespace
 
 rt::Task<Result<Response>> base(rt::Op&, Context&, Call) { co_return json_reply({}); }
 
@@ -123,8 +122,23 @@ rt::Task<Result<Response>> list_referrers(rt::Op& op, Context& context, Call cal
   co_return response;
 }
 
-rt::Task<Result<Response>> discover(rt::Op&, Context&, Call) {
-  co_return json_reply({{"extensions", json::Array()}});
+// Source: distribution-spec extensions/_oci.md.
+rt::Task<Result<Response>> discover(rt::Op&, Context&, Call call) {
+  json::Array extensions{json::Object{{"name", "_oci"},
+                                      {"description", "discovery of extensions"},
+                                      {"url",
+                                       "https://github.com/opencontainers/distribution-spec/blob/"
+                                       "main/extensions/_oci.md"},
+                                      {"endpoints", json::Array{"_oci/ext/discover"}}}};
+  if (call.place.repository.empty()) {
+    extensions.push_back(json::Object{
+        {"name", "_berth"},
+        {"description", "models: search, tags with their history, storage, collection"},
+        {"endpoints", json::Array{"_berth/search", "_berth/models/<name>", "_berth/tags/<name>",
+                                  "_berth/history/<name>", "_berth/usage", "_berth/usage/<name>",
+                                  "_berth/collect", "_berth/token"}}});
+  }
+  co_return json_reply({{"extensions", std::move(extensions)}});
 }
 
 }  // namespace berth::registryd

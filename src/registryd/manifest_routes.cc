@@ -87,6 +87,33 @@ std::string warning_of(const std::vector<oci::Digest>& missing) {
                      missing.size(), names, missing.size() > kNamedInWarning ? ", ..." : "");
 }
 
+// Findings as warn-texts (RFC 9111 section 5.5): quoted, one line, ASCII.
+constexpr std::size_t kMostWarnings = 3;
+std::string warn_text(std::string_view finding) {
+  std::string text;
+  for (const char c : finding.substr(0, 300)) {
+    const bool plain = c >= ' ' && c <= '~' && c != '"' && c != '\\';
+    text.push_back(plain ? c : c == '"' ? '\'' : '?');
+  }
+  return fmt::format("299 - \"{}\"", text);
+}
+
+void warn(Response& response, const std::vector<std::string>& findings) {
+  for (std::size_t i = 0; i < findings.size() && i < kMostWarnings; ++i)
+    response.headers.add("Warning", warn_text(findings[i]));
+}
+
+// Looks at a model; a refusal when it is not what it says and that is not let in.
+rt::Task<Result<std::optional<Response>>> refused_model(rt::Op& op, Context& context,
+                                                        atlas::Look& look) {
+  if (context.atlas.check() != atlas::Check::kRefuse) co_return std::nullopt;
+  CO_TRY_OK(co_await look.wait(op));
+  const auto findings = look.findings();
+  if (findings.empty()) co_return std::nullopt;
+  co_return refuse(400, "MANIFEST_INVALID",
+                   fmt::format("this model is not stored: {}", fmt::join(findings, "; ")));
+}
+
 // A tag that the push would move though its caller may only make new ones.
 rt::Task<Result<std::optional<std::string>>> moved_tag(rt::Op& op, Context& context,
                                                        const Call& call,
@@ -151,9 +178,13 @@ rt::Task<Result<Response>> put_manifest(rt::Op& op, Context& context, Call call)
       .digest = digest, .media_type = reading->media_type, .bytes = std::move(*bytes)};
   CO_TRY(const auto taken, co_await moved_tag(op, context, call, pushed));
   if (taken) co_return may_not_move(*taken);
+  atlas::Look look = context.atlas.look(call.place.repository, pushed.manifest);
+  CO_TRY(auto refused, co_await refused_model(op, context, look));
+  if (refused) co_return std::move(*refused);
   const auto missing =
       co_await context.depot.manifests.put_manifest(op, call.place.repository, std::move(pushed));
   if (!missing) co_return refuse(missing.error(), "MANIFEST_UNKNOWN", "MANIFEST_INVALID");
+  look.stored();
   Response response =
       created(fmt::format("/v2/{}/manifests/{}", call.place.repository, digest.string()), digest);
   for (const std::string& tag : wanted->tags) {
@@ -161,6 +192,7 @@ rt::Task<Result<Response>> put_manifest(rt::Op& op, Context& context, Call call)
   }
   if (reading->subject) response.headers.set("OCI-Subject", reading->subject->string());
   if (!missing->empty()) response.headers.set("Warning", warning_of(*missing));
+  warn(response, look.findings());
   co_return response;
 }
 

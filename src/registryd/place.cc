@@ -48,6 +48,32 @@ Result<std::optional<Place>> named(Resource resource, const std::vector<std::str
                .reference = http::percent_decode(reference)};
 }
 
+constexpr std::string_view kExtension = "_berth";
+
+struct ExtensionRow {
+  std::string_view name;
+  std::optional<Resource> alone;            // _berth/<name>
+  std::optional<Resource> with_repository;  // _berth/<name>/<repository>
+};
+constexpr ExtensionRow kExtensionRows[] = {
+    {"search", Resource::kSearch, std::nullopt},
+    {"models", std::nullopt, Resource::kModels},
+    {"tags", std::nullopt, Resource::kTagStates},
+    {"history", std::nullopt, Resource::kHistory},
+    {"usage", Resource::kUsage, Resource::kRepositoryUsage},
+    {"collect", Resource::kCollect, std::nullopt},
+};
+
+Result<std::optional<Place>> parse_extension(std::vector<std::string_view> parts) {
+  if (parts.size() < 2) return std::nullopt;
+  const auto row = std::ranges::find(kExtensionRows, parts[1], &ExtensionRow::name);
+  if (row == std::end(kExtensionRows)) return std::nullopt;
+  parts.erase(parts.begin(), parts.begin() + 2);
+  if (parts.empty() && row->alone) return Place{.resource = *row->alone};
+  if (parts.empty() || !row->with_repository) return std::nullopt;
+  return named(*row->with_repository, parts, 0);
+}
+
 }  // namespace
 
 Result<std::optional<Place>> parse_place(std::string_view path) {
@@ -57,6 +83,7 @@ Result<std::optional<Place>> parse_place(std::string_view path) {
   const auto parts = parts_of(path);
   if (parts.empty()) return Place{};
   if (parts.size() == 1 && parts[0] == "_catalog") return Place{.resource = Resource::kCatalog};
+  if (parts[0] == kExtension) return parse_extension(parts);
   if (ends_with(parts, {"_oci", "ext", "discover"})) {
     if (parts.size() == 3) return Place{.resource = Resource::kDiscover};
     return named(Resource::kDiscover, parts, 3);

@@ -21,11 +21,19 @@ enum class Resource {
   kUploads,    // /v2/<name>/blobs/uploads/
   kUpload,     // /v2/<name>/blobs/uploads/<id>
   kReferrers,  // /v2/<name>/referrers/<digest>
+  // Berth's own.
+  kSearch,           // /v2/_berth/search
+  kModels,           // /v2/_berth/models/<name>
+  kTagStates,        // /v2/_berth/tags/<name>
+  kHistory,          // /v2/_berth/history/<name>
+  kUsage,            // /v2/_berth/usage
+  kRepositoryUsage,  // /v2/_berth/usage/<name>
+  kCollect,          // /v2/_berth/collect
 };
 
 struct Place {
   Resource resource = Resource::kBase;
-  std::string repository;  // a valid name; "" for kBase and kCatalog
+  std::string repository;  // a valid name; "" where the path names none
   std::string reference;   // as it came, percent-decoded: not checked yet
 };
 

@@ -10,7 +10,9 @@ namespace berth::registryd {
 namespace {
 
 // What a route asks of its caller.
-enum class Need { kKnown, kFiltered, kPull, kPush, kDelete };
+// kListing: to be known, or a token, even nobody's; what is not theirs is left out. kOwner: to
+// delete anywhere.
+enum class Need { kKnown, kFiltered, kListing, kPull, kPush, kDelete, kOwner };
 
 struct Row {
   Resource resource;
@@ -36,6 +38,13 @@ constexpr Row kRows[] = {
     {Resource::kUpload, "PUT", "upload", Need::kPush, finish_upload},
     {Resource::kUpload, "DELETE", "upload", Need::kPush, cancel_upload},
     {Resource::kReferrers, "GET", "referrers", Need::kPull, list_referrers},
+    {Resource::kSearch, "GET", "search", Need::kListing, search_models},
+    {Resource::kModels, "GET", "models", Need::kPull, list_models},
+    {Resource::kTagStates, "GET", "tag_states", Need::kPull, list_tag_states},
+    {Resource::kHistory, "GET", "history", Need::kPull, list_history},
+    {Resource::kUsage, "GET", "usage", Need::kListing, list_usage},
+    {Resource::kRepositoryUsage, "GET", "usage", Need::kPull, list_repository_usage},
+    {Resource::kCollect, "POST", "collect", Need::kOwner, collect},
 };
 
 std::optional<guard::Action> action_of(Need need) {
@@ -51,9 +60,24 @@ std::optional<guard::Action> action_of(Need need) {
   }
 }
 
+bool may(Need need, const Place& place, const Caller& caller) {
+  if (const auto action = action_of(need)) return caller.of(place.repository).allows(*action);
+  switch (need) {
+    case Need::kFiltered:
+      return true;
+    case Need::kListing:
+      return caller.is_known() || caller.token;
+    case Need::kOwner:
+      return caller.everywhere().allows(guard::Action::kDelete);
+    default:
+      return caller.is_known();
+  }
+}
+
 // What a token would have to be for, in the words that clients know.
 std::string scope_of(const Row& row, const Place& place) {
-  if (row.resource == Resource::kCatalog) return "registry:catalog:*";
+  if (row.resource == Resource::kCatalog || row.need == Need::kListing || row.need == Need::kOwner)
+    return "registry:catalog:*";
   if (place.repository.empty()) return "";
   const std::string_view actions = row.need == Need::kPush     ? "pull,push"
                                    : row.need == Need::kDelete ? "delete"
@@ -99,14 +123,19 @@ struct Registry::Parts {
 std::optional<Response> Registry::Parts::judge(const Request& request, const Row& row,
                                                const Place& place, const Caller& caller) const {
   const auto action = action_of(row.need);
-  const bool allowed = action ? caller.of(place.repository).allows(*action)
-                              : row.need == Need::kFiltered || caller.is_known();
-  if (allowed) return std::nullopt;
+  if (may(row.need, place, caller)) return std::nullopt;
   const bool token_is_short =
-      caller.token && action && caller.rules->of(caller.subject, place.repository).allows(*action);
+      caller.token &&
+      ((action && caller.rules->of(caller.subject, place.repository).allows(*action)) ||
+       (row.need == Need::kOwner && !caller.token->catalog));
   if (!caller.is_known() || token_is_short) {
     return context.gate.challenge(request, scope_of(row, place),
                                   "log in: this needs a user who may do it");
+  }
+  if (row.need == Need::kOwner) {
+    return refuse(403, "DENIED",
+                  fmt::format("{} may not do this: it takes the right to delete everywhere (**)",
+                              printable(caller.subject, 80)));
   }
   return refuse(403, "DENIED",
                 fmt::format("{} may not {} in {}", printable(caller.subject, 80),
@@ -145,8 +174,9 @@ rt::Task<Result<Response>> Registry::Parts::answer(rt::Op& op, Request request) 
   co_return std::move(response);
 }
 
-Registry::Registry(depot::Depot depot, Gate& gate, metrics::Registry& metrics, Options options)
-    : parts_(std::make_unique<Parts>(Context{depot, gate, options}, metrics)) {}
+Registry::Registry(depot::Depot depot, atlas::Atlas& atlas, Gate& gate, metrics::Registry& metrics,
+                   Options options)
+    : parts_(std::make_unique<Parts>(Context{depot, atlas, gate, options}, metrics)) {}
 Registry::~Registry() = default;
 
 bool Registry::owns(std::string_view path) { return path == "/v2" || path.starts_with("/v2/"); }

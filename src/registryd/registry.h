@@ -1,14 +1,16 @@
 // A registry: the OCI distribution API as a Service over a depot.
 //
 // Loop thread. A request passes: the grammar of paths, the gate (who is it, may it), its route. The
-// Registry and the depot outlive every connection that it serves. Source: distribution-spec 1.1
-// with the changes of its main branch of 2026-07; facts/oci.md A1-A4, G.
+// Registry, the depot and the atlas outlive every connection that it serves. Source:
+// distribution-spec 1.1 with the changes of its main branch of 2026-07; facts/oci.md A1-A4, G.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
 
+#include "atlas/atlas.h"
 #include "depot/depot.h"
 #include "http/message.h"
 #include "metrics/metrics.h"
@@ -20,13 +22,15 @@ struct Options {
   std::uint64_t max_manifest = std::uint64_t{8} << 20;  // the specification asks for 4 MiB
   std::size_t page = 1000;                              // names in a list when ?n= says none
   std::size_t most_page = 10'000;
+  std::chrono::seconds collect_grace{std::chrono::hours(1)};  // of a collection that is asked for
 };
 
 class Gate;
 
 class Registry : public http::Service {
  public:
-  Registry(depot::Depot depot, Gate& gate, metrics::Registry& metrics, Options options);
+  Registry(depot::Depot depot, atlas::Atlas& atlas, Gate& gate, metrics::Registry& metrics,
+           Options options);
   ~Registry() override;
 
   // Whether a path belongs to the registry ("/v2" and below).
