@@ -48,6 +48,7 @@ struct ServeOptions {
   std::string tls_cert;
   std::string tls_key;
   std::optional<bool> require_token;
+  std::optional<bool> registry;  // also the registry
   std::optional<bool> record_requests;
   bool insecure = false;
 };

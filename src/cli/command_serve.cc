@@ -56,6 +56,9 @@ std::vector<Flag> server_flags(ServerFlags& o) {
       {.name = "require-token",
        .help = "Ask every client for a token (berth token create)",
        .target = &o.require_token},
+      {.name = "registry",
+       .help = "Serve a registry as well (see: berth registry serve)",
+       .target = &o.registry},
       {.name = "tls-cert",
        .value = "FILE",
        .help = "TLS certificate chain (PEM)",
@@ -97,6 +100,7 @@ Result<ServeOptions> serve_options(const ServerFlags& flags, const Globals& glob
                      .tls_cert = flags.tls_cert,
                      .tls_key = flags.tls_key,
                      .require_token = flags.require_token,
+                     .registry = flags.registry,
                      .record_requests = flags.record_requests,
                      .insecure = flags.insecure};
   if (flags.port) serve.listen.push_back(fmt::format("127.0.0.1:{}", *flags.port));
@@ -128,6 +132,7 @@ std::vector<std::string> server_words(const ServeOptions& serve) {
   add("--gpu", serve.globals.gpu);
   if (serve.require_token)
     words.push_back(*serve.require_token ? "--require-token" : "--require-token=false");
+  if (serve.registry) words.push_back(*serve.registry ? "--registry" : "--registry=false");
   if (serve.record_requests)
     words.push_back(*serve.record_requests ? "--record-requests" : "--record-requests=false");
   if (serve.insecure) words.emplace_back("--insecure");

@@ -11,6 +11,7 @@ struct ServerFlags {
   std::string socket;
   std::string models_path;
   std::optional<bool> require_token;
+  std::optional<bool> registry;
   std::string tls_cert;
   std::string tls_key;
   std::vector<std::string> behind_proxy;

@@ -54,6 +54,7 @@ struct Settings {
         64u << 20;  // of inference and configuration requests; images are in them
     std::uint64_t connections = 512;
     std::chrono::milliseconds drain{10'000};
+    bool registry = false;         // also serve registry_server's registry under /v2
     bool record_requests = false;  // keep the last prompts and answers in memory
   } server;
 

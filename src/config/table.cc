@@ -225,6 +225,9 @@ void add_server(std::vector<Key>& keys) {
                      count(BERTH_MEMBER(server.connections), 1, 65536)));
   keys.push_back(key("server.drain", {}, "time that requests have to finish at the end",
                      duration(BERTH_MEMBER(server.drain), Forever::kNo)));
+  keys.push_back(key("server.registry", {},
+                     "serve the registry of registry_server as well, under /v2",
+                     on_off(BERTH_MEMBER(server.registry))));
   keys.push_back(key("server.record_requests", {},
                      "keep the last prompts and answers of each model in memory",
                      on_off(BERTH_MEMBER(server.record_requests))));

@@ -131,4 +131,20 @@ Status check_exposure(const std::vector<Listen>& listeners, const config::Settin
   return {};
 }
 
+Status check_registry_exposure(const std::vector<Listen>& listeners,
+                               const config::Settings& settings) {
+  const auto& registry = settings.registry_server;
+  if (!settings.server.registry || settings.server.insecure || !registry.htpasswd.empty() ||
+      !registry.behind_proxy.empty())
+    return {};
+  for (const Listen& listen : listeners) {
+    if (listen.is_loopback()) continue;
+    return fail(Code::kInvalid,
+                "{}:{} can be reached from other machines, and the registry has no users: give it "
+                "a file of them with registry_server.htpasswd (htpasswd -cB FILE NAME)",
+                listen.address, listen.port);
+  }
+  return {};
+}
+
 }  // namespace berth::daemon

@@ -36,4 +36,8 @@ Result<std::vector<Listen>> plan_listeners(const config::Settings& settings,
 Status check_exposure(const std::vector<Listen>& listeners, const config::Settings& settings,
                       std::size_t tokens);
 
+// The same of a registry beside the API: it asks for its own users, not for the API's tokens.
+Status check_registry_exposure(const std::vector<Listen>& listeners,
+                               const config::Settings& settings);
+
 }  // namespace berth::daemon

@@ -4,26 +4,22 @@
 #include <cstdio>
 #include <unistd.h>
 
-#include "atlas/atlas.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "daemon/access_log.h"
 #include "daemon/listen.h"
 #include "daemon/log_settings.h"
 #include "daemon/notify.h"
-#include "depot/local_depot.h"
+#include "daemon/registry_host.h"
 #include "http/browser_guard.h"
 #include "http/server.h"
 #include "metrics/metrics.h"
-#include "registryd/gate.h"
-#include "registryd/registry.h"
 #include "rt/async.h"
 
 namespace berth::daemon {
 namespace {
 
 constexpr std::uint16_t kPort = 5000;
-constexpr auto kFirstCollection = std::chrono::minutes(1);
 
 using Settings = config::Settings::RegistryServer;
 
@@ -107,33 +103,24 @@ http::BrowserRules browser_rules(const Settings& settings, const std::vector<Lis
   return rules;
 }
 
-std::chrono::seconds whole_seconds(std::chrono::milliseconds time) {
-  return std::chrono::ceil<std::chrono::seconds>(time);
-}
-
 class RegistryDaemon {
  public:
-  RegistryDaemon(rt::Loop& loop, config::Inputs inputs, Settings settings,
-                 std::unique_ptr<depot::LocalDepot> depot, std::unique_ptr<registryd::Gate> gate,
-                 std::vector<Listen> listeners, log::Format log_format)
+  RegistryDaemon(rt::Loop& loop, config::Inputs inputs, const config::Configuration& configuration,
+                 std::unique_ptr<metrics::Registry> metrics, std::unique_ptr<RegistryHost> host,
+                 std::vector<Listen> listeners)
       : loop_(loop),
         inputs_(std::move(inputs)),
-        settings_(std::move(settings)),
+        settings_(configuration.settings.registry_server),
         listeners_(std::move(listeners)),
-        depot_(std::move(depot)),
-        gate_(std::move(gate)),
-        atlas_(loop, depot_->seam(), atlas::check_from(settings_.check_models)),
-        registry_(depot_->seam(), atlas_, *gate_, metrics_,
-                  {.max_manifest = settings_.max_manifest,
-                   .collect_grace = whole_seconds(settings_.collect_grace)}),
-        front_(registry_, metrics_, browser_rules(settings_, listeners_),
+        metrics_(std::move(metrics)),
+        host_(std::move(host)),
+        front_(host_->registry(), *metrics_, browser_rules(settings_, listeners_),
                !settings_.htpasswd.empty()),
-        access_log_(front_, log_format),
+        access_log_(front_, log_format(configuration.settings.log)),
         server_(loop, settings_.access_log ? static_cast<http::Service&>(access_log_) : front_,
                 limits_of(settings_)),
         background_(loop),
-        op_("registry"),
-        care_op_("collect") {}
+        op_("registry") {}
 
   Status listen();
   rt::Task<Status> run();
@@ -142,24 +129,18 @@ class RegistryDaemon {
   Result<http::TcpEndpoint> listen_on(const Listen& listen);
   void on_signal(int number);
   static rt::Task<Status> reload(RegistryDaemon& daemon);
-  static rt::Task<Status> take_care(RegistryDaemon& daemon);
-  rt::Task<Status> collect(bool first);
 
   rt::Loop& loop_;
   config::Inputs inputs_;
   Settings settings_;
   std::vector<Listen> listeners_;
-  metrics::Registry metrics_;
-  std::unique_ptr<depot::LocalDepot> depot_;
-  std::unique_ptr<registryd::Gate> gate_;
-  atlas::Atlas atlas_;
-  registryd::Registry registry_;
+  std::unique_ptr<metrics::Registry> metrics_;
+  std::unique_ptr<RegistryHost> host_;
   Front front_;
   AccessLog access_log_;
   http::Server server_;
   rt::Scope background_;
   rt::Op op_;
-  rt::Op care_op_;
   bool stop_asked_ = false;
 };
 
@@ -178,21 +159,18 @@ Status RegistryDaemon::listen() {
   }
   for (const Listen& listen : listeners_) {
     TRY(const http::TcpEndpoint bound, listen_on(listen));
-    fmt::print(stderr, "the registry {} listens on {}\n", depot_->root(),
-               shown(bound, listen.kind));
+    fmt::print(stderr, "the registry {} listens on {}\n", host_->root(), shown(bound, listen.kind));
   }
   return {};
 }
 
 rt::Task<Status> RegistryDaemon::run() {
   loop_.handle_signals([this](int number) { on_signal(number); });
-  background_.spawn(take_care(*this));
-  atlas_.start();
+  host_->start();
   notify(inputs_.environment, fmt::format("READY=1\nMAINPID={}", ::getpid()));
   Status served = co_await server_.serve(op_);
-  care_op_.cancel();
   (void)co_await background_.join();
-  (void)co_await atlas_.close();
+  (void)co_await host_->close();
   if (!served && stop_asked_) co_return Status();
   co_return served;
 }
@@ -214,36 +192,11 @@ void RegistryDaemon::on_signal(int number) {
 rt::Task<Status> RegistryDaemon::reload(RegistryDaemon& daemon) {
   const Status certificate =
       daemon.settings_.tls_certificate.empty() ? Status() : daemon.server_.reload_tls();
-  const Status users = daemon.gate_->reload();
+  const Status users = daemon.host_->gate().reload();
   for (const Status& read : {certificate, users}) {
     if (!read) fmt::print(stderr, "what was read before stays: {}\n", read.error().message());
   }
   if (certificate && users) fmt::print(stderr, "certificates and users were read again\n");
-  co_return Status();
-}
-
-rt::Task<Status> RegistryDaemon::take_care(RegistryDaemon& daemon) {
-  const auto every = daemon.settings_.collect_every;
-  if (every.count() == 0) co_return Status();
-  std::chrono::milliseconds pause = std::min<std::chrono::milliseconds>(kFirstCollection, every);
-  bool first = true;
-  for (;;) {
-    if (!co_await rt::sleep_for(daemon.care_op_, pause)) co_return Status();
-    const Status done = co_await daemon.collect(first);
-    first = false;
-    if (!done && daemon.care_op_.cancelled()) co_return Status();
-    if (!done) log::error("the registry could not be tidied: {}", done.error().message());
-    pause = every;
-  }
-}
-
-rt::Task<Status> RegistryDaemon::collect(bool first) {
-  const std::chrono::seconds grace = whole_seconds(settings_.collect_grace);
-  CO_TRY_OK(co_await depot_->uploads().expire(care_op_, whole_seconds(settings_.upload_expiry)));
-  if (first) CO_TRY_OK(co_await depot_->collector().collect_strays(care_op_, grace));
-  CO_TRY(const depot::Collected freed,
-         co_await depot_->collector().collect(care_op_, {.grace = grace}));
-  if (freed.blobs > 0) log::info("freed {} blobs, {}", freed.blobs, format_size(freed.bytes));
   co_return Status();
 }
 
@@ -252,22 +205,13 @@ rt::Task<Status> RegistryDaemon::collect(bool first) {
 Status serve_registry(config::Inputs inputs) {
   TRY(const config::Configuration configuration, config::load(inputs));
   configure_log(configuration.settings.log);
-  Settings settings = configuration.settings.registry_server;
-  if (settings.root.empty()) settings.root = configuration.paths.data + "/registry";
+  const Settings& settings = configuration.settings.registry_server;
   TRY(std::vector<Listen> listeners, plan(settings));
   rt::Loop loop;
-  TRY(auto depot,
-      depot::LocalDepot::open(loop, settings.root, {.disk_reserve = settings.disk_reserve}));
-  TRY(const std::string key, depot->secret("token.key"));
-  TRY(auto gate, registryd::Gate::open(loop, {.htpasswd = settings.htpasswd,
-                                              .rules = settings.rules,
-                                              .anonymous_pull = settings.anonymous_pull,
-                                              .behind_proxy = settings.behind_proxy,
-                                              .key = key}));
-  RegistryDaemon daemon(
-      loop, std::move(inputs), std::move(settings), std::move(depot), std::move(gate),
-      std::move(listeners),
-      configuration.settings.log.format == "json" ? log::Format::kJson : log::Format::kHuman);
+  auto metrics = std::make_unique<metrics::Registry>();
+  TRY(auto host, RegistryHost::open(loop, *metrics, settings, configuration.paths));
+  RegistryDaemon daemon(loop, std::move(inputs), configuration, std::move(metrics), std::move(host),
+                        std::move(listeners));
   TRY_OK(daemon.listen());
   return loop.run(daemon.run());
 }

@@ -9,8 +9,10 @@
 #include "daemon/listen.h"
 #include "daemon/log_settings.h"
 #include "daemon/notify.h"
+#include "daemon/registry_host.h"
 #include "daemon/single.h"
 #include "guard/guard.h"
+#include "http/browser_guard.h"
 #include "http/server.h"
 #include "local/local.h"
 #include "local/runs.h"
@@ -52,23 +54,49 @@ http::ServerLimits server_limits(const config::Settings& settings) {
   return limits;
 }
 
+// The API, and the registry under /v2 where there is one, behind the API's rules for browsers.
+class Both : public http::Service {
+ public:
+  Both(api::Api& api, RegistryHost* host) : api_(api), host_(host) {}
+  void reconfigure(http::BrowserRules rules) { rules_ = std::move(rules); }
+
+  rt::Task<Result<http::Response>> handle(rt::Op& op, http::Request request) override {
+    if (host_ == nullptr || !registryd::Registry::owns(request.url.path))
+      co_return co_await api_.handle(op, std::move(request));
+    if (auto refused = http::guard_browser(request, rules_, http::FormTypes::kAllow))
+      co_return std::move(*refused);
+    co_return co_await host_->registry().handle(op, std::move(request));
+  }
+
+ private:
+  api::Api& api_;
+  RegistryHost* host_;
+  http::BrowserRules rules_;
+};
+
 // The parts in the order in which they are made; the references among them point upwards.
 class Daemon {
  public:
   Daemon(rt::Loop& loop, config::Inputs inputs, config::Configuration configuration,
-         std::unique_ptr<local::Local> local, std::vector<Listen> listeners)
+         std::unique_ptr<local::Local> local, std::unique_ptr<metrics::Registry> metrics,
+         std::unique_ptr<RegistryHost> host, std::vector<Listen> listeners)
       : loop_(loop),
         inputs_(std::move(inputs)),
         configuration_(std::move(configuration)),
         listeners_(std::move(listeners)),
         local_(std::move(local)),
+        metrics_(std::move(metrics)),
+        host_(std::move(host)),
         engines_(local_->launcher(), local_->runner()),
-        api_(loop, local_->services(), engines_, metrics_,
+        api_(loop, local_->services(), engines_, *metrics_,
              api_options(configuration_.settings, configuration_.paths, listeners_)),
-        server_(loop, api_, server_limits(configuration_.settings)),
+        both_(api_, host_.get()),
+        server_(loop, both_, server_limits(configuration_.settings)),
         background_(loop),
         op_("serve"),
         stopping_("stop") {
+    both_.reconfigure(
+        api_options(configuration_.settings, configuration_.paths, listeners_).browser);
     keep_log();
   }
 
@@ -91,9 +119,11 @@ class Daemon {
   config::Configuration configuration_;
   std::vector<Listen> listeners_;
   std::unique_ptr<local::Local> local_;
-  metrics::Registry metrics_;
+  std::unique_ptr<metrics::Registry> metrics_;
+  std::unique_ptr<RegistryHost> host_;  // nullptr without --registry
   Engines engines_;
   api::Api api_;
+  Both both_;
   http::Server server_;
   rt::Scope background_;  // reloads
   rt::Op op_;
@@ -149,7 +179,9 @@ void Daemon::keep_log() {
 rt::Task<Status> Daemon::run() {
   loop_.handle_signals([this](int number) { on_signal(number); });
   notify(inputs_.environment, fmt::format("READY=1\nMAINPID={}", ::getpid()));
+  if (host_) host_->start();
   Status served = co_await server_.serve(op_);
+  if (host_) (void)co_await host_->close();
   co_await background_.join();
   co_await api_.drain();
   rt::Op ending(stopping_, std::chrono::steady_clock::now() + kEngineGrace);
@@ -207,7 +239,11 @@ void Daemon::use(config::Configuration fresh) {
   }
   configuration_ = std::move(fresh);
   configure_log(configuration_.settings.log);
-  api_.reconfigure(api_options(configuration_.settings, configuration_.paths, listeners_));
+  api::Options options = api_options(configuration_.settings, configuration_.paths, listeners_);
+  both_.reconfigure(options.browser);
+  api_.reconfigure(std::move(options));
+  const Status users = host_ ? host_->gate().reload() : Status();
+  if (!users) say("the registry's users stay as they were: " + users.error().message());
   local_->runner().configure(local::runner_settings(configuration_.settings));
   say("the configuration was read again; addresses to listen on and the store change at the next "
       "start");
@@ -228,12 +264,19 @@ Status serve(config::Inputs inputs) {
   TRY_OK(api::check_rules({.behind_proxy = settings.server.behind_proxy}));
   TRY(const std::size_t tokens, count_tokens(configuration.paths));
   TRY_OK(check_exposure(listeners, settings, tokens));
+  TRY_OK(check_registry_exposure(listeners, settings));
   TRY_OK(config::prepare_runtime(configuration.paths));
   rt::Loop loop;
   TRY(auto local, local::Local::open(loop, configuration, local::Role::kDaemon));
   TRY(const SingleDaemon single, SingleDaemon::acquire(configuration.paths.store));
+  auto metrics = std::make_unique<metrics::Registry>();
+  std::unique_ptr<RegistryHost> host;
+  if (settings.server.registry) {
+    TRY(host, RegistryHost::open(loop, *metrics, settings.registry_server, configuration.paths));
+    fmt::print(stderr, "the registry {} is under /v2\n", host->root());
+  }
   Daemon daemon(loop, std::move(inputs), std::move(configuration), std::move(local),
-                std::move(listeners));
+                std::move(metrics), std::move(host), std::move(listeners));
   TRY_OK(daemon.listen());
   return loop.run(daemon.run());
 }

@@ -127,6 +127,7 @@ Status serve(const cli::ServeOptions& options) {
   add(flags, "server.tls_certificate", options.tls_cert);
   add(flags, "server.tls_key", options.tls_key);
   add(flags, "server.require_token", options.require_token);
+  add(flags, "server.registry", options.registry);
   add(flags, "server.record_requests", options.record_requests);
   if (options.insecure) flags.emplace_back("server.insecure", "true");
   return daemon::serve(inputs_of(options.globals, std::move(flags)));

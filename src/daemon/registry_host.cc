@@ -1,0 +1,82 @@
+#include "daemon/registry_host.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "base/text.h"
+
+namespace berth::daemon {
+namespace {
+
+constexpr auto kFirstCollection = std::chrono::minutes(1);
+
+std::chrono::seconds whole_seconds(std::chrono::milliseconds time) {
+  return std::chrono::ceil<std::chrono::seconds>(time);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<RegistryHost>> RegistryHost::open(rt::Loop& loop, metrics::Registry& metrics,
+                                                         Settings settings,
+                                                         const config::Paths& paths) {
+  if (settings.root.empty()) settings.root = paths.data + "/registry";
+  TRY(auto depot,
+      depot::LocalDepot::open(loop, settings.root, {.disk_reserve = settings.disk_reserve}));
+  TRY(const std::string key, depot->secret("token.key"));
+  TRY(auto gate, registryd::Gate::open(loop, {.htpasswd = settings.htpasswd,
+                                              .rules = settings.rules,
+                                              .anonymous_pull = settings.anonymous_pull,
+                                              .behind_proxy = settings.behind_proxy,
+                                              .key = key}));
+  return std::unique_ptr<RegistryHost>(
+      new RegistryHost(loop, metrics, std::move(settings), std::move(depot), std::move(gate)));
+}
+
+RegistryHost::RegistryHost(rt::Loop& loop, metrics::Registry& metrics, Settings settings,
+                           std::unique_ptr<depot::LocalDepot> depot,
+                           std::unique_ptr<registryd::Gate> gate)
+    : settings_(std::move(settings)),
+      depot_(std::move(depot)),
+      gate_(std::move(gate)),
+      atlas_(loop, depot_->seam(), atlas::check_from(settings_.check_models)),
+      registry_(depot_->seam(), atlas_, *gate_, metrics,
+                {.max_manifest = settings_.max_manifest,
+                 .collect_grace = whole_seconds(settings_.collect_grace)}),
+      care_(loop),
+      op_("registry's care") {}
+
+void RegistryHost::start() {
+  atlas_.start();
+  if (settings_.collect_every.count() > 0) care_.spawn(take_care(*this));
+}
+
+rt::Task<Status> RegistryHost::close() {
+  op_.cancel();
+  (void)co_await care_.join();
+  co_return co_await atlas_.close();
+}
+
+rt::Task<Status> RegistryHost::take_care(RegistryHost& host) {
+  const auto every = host.settings_.collect_every;
+  std::chrono::milliseconds pause = std::min<std::chrono::milliseconds>(kFirstCollection, every);
+  bool first = true;
+  for (;;) {
+    if (!co_await rt::sleep_for(host.op_, pause)) co_return Status();
+    const Status done = co_await host.collect(first);
+    first = false;
+    if (!done && host.op_.cancelled()) co_return Status();
+    if (!done) log::error("the registry could not be tidied: {}", done.error().message());
+    pause = every;
+  }
+}
+
+rt::Task<Status> RegistryHost::collect(bool first) {
+  const std::chrono::seconds grace = whole_seconds(settings_.collect_grace);
+  CO_TRY_OK(co_await depot_->uploads().expire(op_, whole_seconds(settings_.upload_expiry)));
+  if (first) CO_TRY_OK(co_await depot_->collector().collect_strays(op_, grace));
+  CO_TRY(const depot::Collected freed, co_await depot_->collector().collect(op_, {.grace = grace}));
+  if (freed.blobs > 0) log::info("freed {} blobs, {}", freed.blobs, format_size(freed.bytes));
+  co_return Status();
+}
+
+}  // namespace berth::daemon
