@@ -15,6 +15,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import tempfile
@@ -168,6 +169,75 @@ class Registry:
         status, headers, body = self.get(f"/v2/{repository}/manifests/{reference}", headers={"Accept": accept})
         assert status == 200, (status, body)
         return body
+
+
+class OwnRegistry:
+    """`berth registry serve` on a port of its own choice, in a folder that a later one can go on with."""
+
+    def __init__(self, folder, *args, htpasswd=None, tls=None, env=None, port=0):
+        self.folder = pathlib.Path(folder)
+        self.folder.mkdir(exist_ok=True)
+        self.root = self.folder / "registry"
+        self.tls = tls
+        scheme = "https" if tls else "http"
+        if htpasswd:
+            users = "".join(
+                subprocess.run([part("htpasswd"), "-nbB", *user], check=True, stdout=subprocess.PIPE, text=True).stdout
+                for user in htpasswd)
+            (self.folder / "htpasswd").write_text(users)
+            args = ("--htpasswd", self.folder / "htpasswd", *args)
+        if tls:
+            args = ("--tls-cert", tls.certificate, "--tls-key", tls.key, *args)
+        home = {"BERTH_HOME": str(self.folder / "home"), "XDG_RUNTIME_DIR": str(self.folder)}
+        self.process = subprocess.Popen(
+            [BERTH, "registry", "serve", "--listen", f"{scheme}://127.0.0.1:{port}", "--root", self.root, *map(str, args)],
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env={**os.environ, **home, **(env or {})})
+        self.lines = []
+        self.port = self._port()
+        self.host = f"127.0.0.1:{self.port}"
+        self.drain = subprocess.Popen(["cat"], stdin=self.process.stderr, stdout=open(self.folder / "log", "w"))
+        self.process.stderr.close()
+        self.process.stderr = None
+
+    def _port(self):
+        for line in self.process.stderr:
+            self.lines.append(line)
+            found = re.search(r"listens on https?://127\.0\.0\.1:(\d+)", line)
+            if found:
+                return int(found.group(1))
+        raise AssertionError("the registry did not start: " + "".join(self.lines))
+
+    def request(self, method, path, body=None, headers=None, user=None):
+        if self.tls:
+            context = ssl.create_default_context(cafile=str(self.tls.ca))
+            connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=30, context=context)
+        else:
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        headers = dict(headers or {})
+        if user:
+            headers["Authorization"] = "Basic " + base64.b64encode(":".join(user).encode()).decode()
+        try:
+            connection.request(method, path, body=body, headers=headers)
+            answer = connection.getresponse()
+            names = {k.lower() for k, _ in answer.getheaders()}
+            return answer.status, {k: answer.getheader(k) for k in names}, answer.read()
+        finally:
+            connection.close()
+
+    def push_blob(self, repository, data, **kwargs):
+        digest = "sha256:" + hashlib.sha256(data).hexdigest()
+        status, _, body = self.request("POST", f"/v2/{repository}/blobs/uploads/?digest={digest}", data, **kwargs)
+        assert status == 201, (status, body)
+        return digest
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        self.drain.wait(20)
+
+    def close(self):
+        stop(self.process)
+        self.drain.wait(20)
 
 
 class Tls:
