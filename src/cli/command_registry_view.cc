@@ -146,7 +146,7 @@ rt::Task<Result<int>> show(Context& context, Options& options) {
   CO_TRY(const auto models, co_await context.services->registries.models(
                                 context.op, options.registry, {.repository = name.repository}));
   for (const control::RegistryModel& model : models) {
-    if (model.digest != digest) continue;
+    if (!id_matches(model.digest, digest)) continue;
     if (options.format.is_json()) {
       print_json(context.output, control::to_json(model));
     } else {

@@ -49,7 +49,7 @@ TEST(CliRegistryView, Sessions) {
                                              {"registry", "show", "ai/smollm2"},
                                              {"registry", "show", "ai/smollm2:v1", "--json"},
                                              {"registry", "show", "ai/smollm2:absent"},
-                                             {"registry", "show", "team/bad@" + digest('b')},
+                                             {"registry", "show", "team/bad@bbbbbbbbbbbb"},
                                              {"registry", "history", "ai/smollm2"},
                                              {"registry", "history", "ai/smollm2:v1"},
                                              {"registry", "search", "smol"},

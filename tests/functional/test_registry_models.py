@@ -106,7 +106,7 @@ def test_users_see_what_their_rules_let_them_see(berth, tmp_path):
     private = berthlab.OwnRegistry(tmp_path / "p", htpasswd=[("alice", "s3cret-canary")])
     try:
         refused = berth.run("registry", "search", "--registry", private.host, ok=False)
-        assert refused.returncode != 0 and "log" in refused.stderr, refused.stderr
+        assert refused.returncode != 0 and "berth login" in refused.stderr, refused.stderr
         berth.run("login", private.host, "-u", "alice", "--password-stdin", input="s3cret-canary")
         weights = tmp_path / "w.gguf"
         berthlab.weights(weights, 1 << 20)
