@@ -7,6 +7,7 @@
 #include "atlas/atlas.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "daemon/access_log.h"
 #include "daemon/listen.h"
 #include "daemon/log_settings.h"
 #include "daemon/notify.h"
@@ -114,7 +115,7 @@ class RegistryDaemon {
  public:
   RegistryDaemon(rt::Loop& loop, config::Inputs inputs, Settings settings,
                  std::unique_ptr<depot::LocalDepot> depot, std::unique_ptr<registryd::Gate> gate,
-                 std::vector<Listen> listeners)
+                 std::vector<Listen> listeners, log::Format log_format)
       : loop_(loop),
         inputs_(std::move(inputs)),
         settings_(std::move(settings)),
@@ -127,7 +128,9 @@ class RegistryDaemon {
                    .collect_grace = whole_seconds(settings_.collect_grace)}),
         front_(registry_, metrics_, browser_rules(settings_, listeners_),
                !settings_.htpasswd.empty()),
-        server_(loop, front_, limits_of(settings_)),
+        access_log_(front_, log_format),
+        server_(loop, settings_.access_log ? static_cast<http::Service&>(access_log_) : front_,
+                limits_of(settings_)),
         background_(loop),
         op_("registry"),
         care_op_("collect") {}
@@ -140,7 +143,7 @@ class RegistryDaemon {
   void on_signal(int number);
   static rt::Task<Status> reload(RegistryDaemon& daemon);
   static rt::Task<Status> take_care(RegistryDaemon& daemon);
-  rt::Task<Status> collect();
+  rt::Task<Status> collect(bool first);
 
   rt::Loop& loop_;
   config::Inputs inputs_;
@@ -152,6 +155,7 @@ class RegistryDaemon {
   atlas::Atlas atlas_;
   registryd::Registry registry_;
   Front front_;
+  AccessLog access_log_;
   http::Server server_;
   rt::Scope background_;
   rt::Op op_;
@@ -222,20 +226,23 @@ rt::Task<Status> RegistryDaemon::take_care(RegistryDaemon& daemon) {
   const auto every = daemon.settings_.collect_every;
   if (every.count() == 0) co_return Status();
   std::chrono::milliseconds pause = std::min<std::chrono::milliseconds>(kFirstCollection, every);
+  bool first = true;
   for (;;) {
     if (!co_await rt::sleep_for(daemon.care_op_, pause)) co_return Status();
-    const Status done = co_await daemon.collect();
+    const Status done = co_await daemon.collect(first);
+    first = false;
     if (!done && daemon.care_op_.cancelled()) co_return Status();
     if (!done) log::error("the registry could not be tidied: {}", done.error().message());
     pause = every;
   }
 }
 
-rt::Task<Status> RegistryDaemon::collect() {
+rt::Task<Status> RegistryDaemon::collect(bool first) {
+  const std::chrono::seconds grace = whole_seconds(settings_.collect_grace);
   CO_TRY_OK(co_await depot_->uploads().expire(care_op_, whole_seconds(settings_.upload_expiry)));
+  if (first) CO_TRY_OK(co_await depot_->collector().collect_strays(care_op_, grace));
   CO_TRY(const depot::Collected freed,
-         co_await depot_->collector().collect(care_op_,
-                                              {.grace = whole_seconds(settings_.collect_grace)}));
+         co_await depot_->collector().collect(care_op_, {.grace = grace}));
   if (freed.blobs > 0) log::info("freed {} blobs, {}", freed.blobs, format_size(freed.bytes));
   co_return Status();
 }
@@ -257,8 +264,10 @@ Status serve_registry(config::Inputs inputs) {
                                               .anonymous_pull = settings.anonymous_pull,
                                               .behind_proxy = settings.behind_proxy,
                                               .key = key}));
-  RegistryDaemon daemon(loop, std::move(inputs), std::move(settings), std::move(depot),
-                        std::move(gate), std::move(listeners));
+  RegistryDaemon daemon(
+      loop, std::move(inputs), std::move(settings), std::move(depot), std::move(gate),
+      std::move(listeners),
+      configuration.settings.log.format == "json" ? log::Format::kJson : log::Format::kHuman);
   TRY_OK(daemon.listen());
   return loop.run(daemon.run());
 }

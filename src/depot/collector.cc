@@ -1,5 +1,8 @@
 #include "depot/collector.h"
 
+#include <algorithm>
+#include <span>
+
 #include "base/failpoint.h"
 #include "crypto/hash.h"
 #include "depot/local_blobs.h"
@@ -55,6 +58,23 @@ Result<std::vector<Orphan>> orphans(Database& database, std::int64_t most) {
     found.push_back(
         {.digest = std::move(digest), .size = static_cast<std::uint64_t>(rows.integer(1))});
   }
+}
+
+// Files without a row that have had their name for a while.
+Result<std::vector<oci::Digest>> strays_among(Database& database, const store::Layout& layout,
+                                              std::span<const oci::Digest> files,
+                                              std::chrono::seconds older_than) {
+  std::vector<oci::Digest> strays;
+  for (const oci::Digest& file : files) {
+    TRY(const auto row, store::find_row(database, file));
+    if (row) continue;
+    TRY(const auto info, layout.find_blob(file));
+    if (!info) continue;
+    const auto named =
+        std::chrono::floor<std::chrono::seconds>(std::chrono::nanoseconds(info->ctime_ns));
+    if (std::chrono::seconds(seconds_now()) - named >= older_than) strays.push_back(file);
+  }
+  return strays;
 }
 
 // What a collection would free: also what only members that it hides still hold.
@@ -144,6 +164,11 @@ rt::Task<Result<Collected>> Collector::free_orphans(rt::Op& op) {
   }
   if (files.empty()) co_return freed;
   BERTH_FAILPOINT("depot.collect.after_rows");
+  CO_TRY_OK(co_await bury(op, std::move(files)));
+  co_return freed;
+}
+
+rt::Task<Status> Collector::bury(rt::Op& op, std::vector<oci::Digest> files) {
   const std::string trash = fmt::format("{}/trash-{}", store::kIngestFolder, crypto::random_hex(8));
   CO_TRY_OK(co_await rt::blocking(shelf_.loop(), [&]() -> Status {
     TRY_OK(shelf_.root().make_subdir(trash));
@@ -152,7 +177,22 @@ rt::Task<Result<Collected>> Collector::free_orphans(rt::Op& op) {
   CO_TRY_OK(co_await shelf_.record(op, [&](Database& database) {
     return store::bury(database, shelf_.layout(), files, trash);
   }));
-  CO_TRY_OK(co_await rt::blocking(shelf_.loop(), [&] { return shelf_.root().remove_tree(trash); }));
+  co_return co_await rt::blocking(shelf_.loop(), [&] { return shelf_.root().remove_tree(trash); });
+}
+
+rt::Task<Result<Collected>> Collector::collect_strays(rt::Op& op, std::chrono::seconds older_than) {
+  CO_TRY(const auto files,
+         co_await rt::blocking(shelf_.loop(), [this] { return shelf_.layout().list_blobs(); }));
+  Collected freed;
+  for (std::size_t at = 0; at < files.size(); at += kAtOnce) {
+    const auto some = std::span(files).subspan(at, std::min(kAtOnce, files.size() - at));
+    CO_TRY(auto strays, co_await shelf_.read(op, [&](Database& database) {
+      return strays_among(database, shelf_.layout(), some, older_than);
+    }));
+    if (strays.empty()) continue;
+    freed.blobs += strays.size();
+    CO_TRY_OK(co_await bury(op, std::move(strays)));
+  }
   co_return freed;
 }
 

@@ -13,11 +13,15 @@ class Collector : public Care {
  public:
   explicit Collector(Shelf& shelf) : shelf_(shelf) {}
   rt::Task<Result<Collected>> collect(rt::Op& op, CollectOptions options) override;
+  // Takes away files among the blobs that the catalogue does not know: a server that died between
+  // a file's name and its row left them. Once after a start; `older_than` spares what is just made.
+  rt::Task<Result<Collected>> collect_strays(rt::Op& op, std::chrono::seconds older_than);
 
  private:
   rt::Task<Result<Collected>> rehearse(rt::Op& op, std::int64_t before);
   rt::Task<Result<std::uint64_t>> hide_unused(rt::Op& op, std::int64_t before);
   rt::Task<Result<Collected>> free_orphans(rt::Op& op);
+  rt::Task<Status> bury(rt::Op& op, std::vector<oci::Digest> files);
 
   Shelf& shelf_;
 };

@@ -169,6 +169,18 @@ TEST_F(CollectorTest, ADeletedModelIsFreedUnlessAnotherRepositoryHasIt) {
   EXPECT_EQ(find("b", shared), 6u);
 }
 
+TEST_F(CollectorTest, FilesThatADeathLeftAmongTheBlobsGo) {
+  const oci::Digest known = push("a", "known");
+  const oci::Digest stray = oci::Digest::of(as_bytes("stray"));
+  std::ofstream(root() + "/blobs/" + stray.path()) << "stray";
+  EXPECT_EQ(run(depot_->collector().collect_strays(op_, std::chrono::hours(1))).value().blobs, 0u);
+  EXPECT_TRUE(has_file(stray));
+  EXPECT_EQ(run(depot_->collector().collect_strays(op_, kNow)).value().blobs, 1u);
+  EXPECT_FALSE(has_file(stray));
+  EXPECT_TRUE(has_file(known));
+  EXPECT_EQ(ingests(), 0u);
+}
+
 TEST_F(CollectorTest, WhatWasFreedCanComeBack) {
   const oci::Digest digest = push("a", "again");
   open();

@@ -183,14 +183,14 @@ rt::Task<Result<std::vector<oci::Digest>>> LocalManifests::put_manifest(rt::Op& 
                                   .size = pushed.manifest.bytes.size()},
                          .file = name};
   std::vector<oci::Digest> missing;
-  const Status done = co_await shelf_.settle(op, file, std::move(arrival), [&](Database& database) {
+  const auto done = co_await shelf_.settle(op, file, std::move(arrival), [&](Database& database) {
     return write_manifest(database, repository, pushed, missing);
   });
   for (const std::string& tag : pushed.tags) shelf_.tags.erase(Shelf::key(repository, tag));
   shelf_.manifests.erase(Shelf::key(repository, pushed.manifest.digest.string()));
-  // It is still there when the bytes were here already.
-  CO_TRY_OK(co_await rt::blocking(shelf_.loop(), [&] { return shelf_.root().remove(name); }));
-  CO_TRY_OK(done);
+  if (!done || !*done)
+    CO_TRY_OK(co_await rt::blocking(shelf_.loop(), [&] { return shelf_.root().remove(name); }));
+  if (!done) co_return std::unexpected(done.error());
   co_return missing;
 }
 

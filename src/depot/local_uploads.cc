@@ -1,10 +1,10 @@
 #include "depot/local_uploads.h"
 
 #include <algorithm>
-#include <array>
 
 #include "base/failpoint.h"
 #include "depot/local_blobs.h"
+#include "depot/pipeline.h"
 
 namespace berth::depot {
 namespace {
@@ -14,9 +14,6 @@ constexpr std::string_view kPrefix = "upload-";
 constexpr std::size_t kUuid = 36;
 constexpr std::size_t kSeal = 32;
 
-constexpr std::size_t kPiece = 512 * 1024;  // two of them for each upload at work
-// Less than this is not worth a write of its own while more is coming.
-constexpr std::size_t kWorthWriting = 64 * 1024;
 constexpr std::uint64_t kWriteback = 8 * 1024 * 1024;    // so that the sync at the end is short
 constexpr std::uint64_t kLookAtDisk = 64 * 1024 * 1024;  // how often free space is looked at
 // A hash that lags behind (after a restart) reads this much for each piece that is written.
@@ -30,13 +27,9 @@ std::string make_uuid() {  // version 4
                      hex.substr(16, 4), hex.substr(20));
 }
 
-struct Piece {
-  std::unique_ptr<std::byte[]> memory = std::make_unique_for_overwrite<std::byte[]>(kPiece);
-  std::size_t size = 0;
-};
-
 Status hash_file(const fs::File& file, crypto::Hasher& hasher, std::uint64_t& at,
                  std::uint64_t end) {
+  if (at >= end) return {};
   std::vector<std::byte> buffer(1024 * 1024);
   while (at < end) {
     const std::size_t most = std::min<std::uint64_t>(buffer.size(), end - at);
@@ -58,6 +51,7 @@ struct LocalUploads::Session {
   std::uint64_t held = 0;
   crypto::Hasher hasher{crypto::Algorithm::kSha256};
   std::uint64_t hashed = 0;  // by hasher; behind `held` after a restart
+  std::uint64_t before = 0;  // held when the present stream began
   rt::SteadyTime touched = std::chrono::steady_clock::now();
   rt::Op* turn = nullptr;  // of whoever works on it
   rt::Event freed;
@@ -177,48 +171,22 @@ rt::Task<Result<std::uint64_t>> LocalUploads::append(rt::Op& op, std::string rep
     co_return fail(Code::kBadRange, "the upload has {} bytes; what follows has to begin there",
                    session->held);
   }
+  session->before = session->held;
   CO_TRY_OK(co_await receive(turn->op(), *session, body));
   co_return session->held;
 }
 
-// Reads while the piece before is written; a piece is as large as what came in the meantime.
-rt::Task<Status> LocalUploads::receive(rt::Op& op, Session& session, rt::Reader& body) {
-  std::array<Piece, 2> pieces;
-  rt::Scope writing(shelf_.loop());
-  Piece* piece = &pieces[0];
-  std::uint64_t offset = session.held;
-  Status received;
-  for (bool more = true; more;) {
-    const auto count =
-        co_await body.read(op, {piece->memory.get() + piece->size, kPiece - piece->size});
-    if (!count) received = std::unexpected(count.error());
-    more = count && *count > 0;
-    if (more) piece->size += *count;
-    const bool worth_it =
-        piece->size == kPiece || (piece->size >= kWorthWriting && writing.running() == 0);
-    if (more && !worth_it) continue;
-    CO_TRY_OK(co_await writing.join());
-    if (piece->size > 0) {
-      writing.spawn(write(session, offset, {piece->memory.get(), piece->size}));
-      offset += piece->size;
-    }
-    piece = piece == &pieces[0] ? &pieces[1] : &pieces[0];
-    piece->size = 0;
-  }
-  CO_TRY_OK(co_await writing.join());
-  co_return received;
-}
-
 // Not given up with the request: what arrived is kept.
-rt::Task<Status> LocalUploads::write(Session& session, std::uint64_t offset, Bytes bytes) {
-  CO_TRY_OK(co_await rt::blocking(shelf_.loop(), [this, &session, offset, bytes] {
-    return write_and_hash(session, offset, bytes);
-  }));
-  session.held = offset + bytes.size();
-  co_return Status();
+rt::Task<Status> LocalUploads::receive(rt::Op& op, Session& session, rt::Reader& body) {
+  Pipeline pipeline(
+      shelf_.loop(),
+      [this, &session](std::uint64_t offset, Bytes bytes) { return write(session, offset, bytes); },
+      [&session](std::uint64_t offset, Bytes bytes) { return hash(session, offset, bytes); },
+      [&session](std::uint64_t end) { session.held = end; });
+  co_return co_await pipeline.run(op, body, session.held);
 }
 
-Status LocalUploads::write_and_hash(Session& session, std::uint64_t offset, Bytes bytes) const {
+Status LocalUploads::write(Session& session, std::uint64_t offset, Bytes bytes) const {
   const std::uint64_t end = offset + bytes.size();
   if (offset / kLookAtDisk != end / kLookAtDisk || offset == 0) {
     TRY(const std::uint64_t free, shelf_.root().free_bytes());
@@ -233,13 +201,21 @@ Status LocalUploads::write_and_hash(Session& session, std::uint64_t offset, Byte
   BERTH_FAILPOINT("depot.upload.after_write");
   if (offset / kWriteback != end / kWriteback)
     session.file.start_writeback(offset / kWriteback * kWriteback, kWriteback);
-  if (session.hashed == offset) {
-    session.hasher.update(bytes);
-    session.hashed = end;
-    return {};
+  return {};
+}
+
+// From memory as it comes. A hash that is behind, after a restart, reads the file up to where this
+// stream began, so much for each piece that the two grow together; finish() reads the rest.
+Status LocalUploads::hash(Session& session, std::uint64_t offset, Bytes bytes) {
+  if (session.hashed < offset) {
+    const std::uint64_t there = std::min(session.before, session.hashed + kCatchUp);
+    if (session.hashed < there)
+      TRY_OK(hash_file(session.file, session.hasher, session.hashed, there));
   }
-  return hash_file(session.file, session.hasher, session.hashed,
-                   std::min<std::uint64_t>(end, session.hashed + kCatchUp));
+  if (session.hashed != offset) return {};
+  session.hasher.update(bytes);
+  session.hashed += bytes.size();
+  return {};
 }
 
 rt::Task<Result<oci::Digest>> LocalUploads::digest_of(Session& session,
@@ -263,7 +239,7 @@ rt::Task<Status> LocalUploads::finish(rt::Op& op, std::string repository, std::s
   CO_TRY(const auto turn, co_await Turn::take(op, session));
   session->over = true;  // the hash can be ended once only
   const auto found = co_await digest_of(*session, digest.algorithm());
-  Status done;
+  Result<bool> done = false;
   if (!found) {
     done = std::unexpected(found.error());
   } else if (*found != digest) {
@@ -272,25 +248,28 @@ rt::Task<Status> LocalUploads::finish(rt::Op& op, std::string repository, std::s
   } else {
     done = co_await publish(op, *session, std::move(repository), digest);
   }
-  CO_TRY_OK(co_await drop(std::move(id)));
-  co_return done;
-}
-
-rt::Task<Status> LocalUploads::publish(rt::Op& op, Session& session, std::string repository,
-                                       oci::Digest digest) {
-  store::Arrival arrival{
-      .blob = {.media_type = "application/octet-stream", .digest = digest, .size = session.held},
-      .file = file_name(session.id)};
-  CO_TRY_OK(co_await shelf_.settle(
-      op, session.file, std::move(arrival), [repository, digest](Database& database) -> Status {
-        TRY(const std::int64_t id, make_repository(database, repository));
-        return add_member(database, id, digest);
-      }));
-  shelf_.blobs.erase(Shelf::key(repository, digest.string()));
+  sessions_.erase(id);
+  const bool moved = done && *done;  // the file is the blob's now
+  if (!moved) CO_TRY_OK(co_await drop(std::move(id)));
+  if (!done) co_return std::unexpected(done.error());
   co_return Status();
 }
 
-// The file is gone already when it became a blob.
+rt::Task<Result<bool>> LocalUploads::publish(rt::Op& op, Session& session, std::string repository,
+                                             oci::Digest digest) {
+  store::Arrival arrival{
+      .blob = {.media_type = "application/octet-stream", .digest = digest, .size = session.held},
+      .file = file_name(session.id)};
+  CO_TRY(const bool taken,
+         co_await shelf_.settle(op, session.file, std::move(arrival),
+                                [repository, digest](Database& database) -> Status {
+                                  TRY(const std::int64_t id, make_repository(database, repository));
+                                  return add_member(database, id, digest);
+                                }));
+  shelf_.blobs.erase(Shelf::key(repository, digest.string()));
+  co_return taken;
+}
+
 rt::Task<Status> LocalUploads::drop(std::string id) {
   sessions_.erase(id);
   co_return co_await rt::blocking(shelf_.loop(),
@@ -323,11 +302,12 @@ rt::Task<Status> LocalUploads::expire(rt::Op& op, std::chrono::seconds older_tha
       const std::string path = fmt::format("{}/{}", store::kIngestFolder, name);
       if (std::ranges::find(known, path) != known.end()) continue;
       TRY(const auto info, ingest.find(name));
-      if (!info || !info->is_regular) continue;
+      if (!info) continue;
       const auto age =
           store::now().time_since_epoch() -
           std::chrono::floor<std::chrono::seconds>(std::chrono::nanoseconds(info->mtime_ns));
-      if (age >= older_than) TRY_OK(ingest.remove(name));
+      // Also manifests that were not stored and trash that was not emptied: their server died.
+      if (age >= older_than) TRY_OK(ingest.remove_tree(name));
     }
     return {};
   });

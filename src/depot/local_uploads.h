@@ -55,11 +55,12 @@ class LocalUploads : public Uploads {
   rt::Task<Result<std::shared_ptr<Session>>> find(rt::Op& op, std::string repository,
                                                   std::string id);
   rt::Task<Status> receive(rt::Op& op, Session& session, rt::Reader& body);
-  rt::Task<Status> write(Session& session, std::uint64_t offset, Bytes bytes);
-  Status write_and_hash(Session& session, std::uint64_t offset, Bytes bytes) const;
+  Status write(Session& session, std::uint64_t offset, Bytes bytes) const;
+  static Status hash(Session& session, std::uint64_t offset, Bytes bytes);
   rt::Task<Result<oci::Digest>> digest_of(Session& session, crypto::Algorithm algorithm);
-  rt::Task<Status> publish(rt::Op& op, Session& session, std::string repository,
-                           oci::Digest digest);
+  // Whether the file became the blob; false when the blob was here.
+  rt::Task<Result<bool>> publish(rt::Op& op, Session& session, std::string repository,
+                                 oci::Digest digest);
   rt::Task<Status> drop(std::string id);
 
   Shelf& shelf_;

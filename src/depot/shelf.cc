@@ -61,12 +61,11 @@ rt::Task<Status> Shelf::record(rt::Op& op, store::Settler::Work work) {
   co_return done;
 }
 
-rt::Task<Status> Shelf::settle(rt::Op& op, fs::File& file, store::Arrival arrival,
-                               store::Settler::Work also) {
+rt::Task<Result<bool>> Shelf::settle(rt::Op& op, fs::File& file, store::Arrival arrival,
+                                     store::Settler::Work also) {
   const auto done = co_await settler_.settle(op, file, std::move(arrival), std::move(also));
   ++changes_;
-  if (!done) co_return std::unexpected(done.error());
-  co_return Status();
+  co_return done;
 }
 
 Result<std::optional<std::int64_t>> repository_id(Database& database, const std::string& name) {

@@ -40,9 +40,10 @@ class Shelf {
   }
   // Durable when it returns.
   rt::Task<Status> record(rt::Op& op, store::Settler::Work work);
-  // A finished file becomes a blob; `also` happens with it. Durable when it returns.
-  rt::Task<Status> settle(rt::Op& op, fs::File& file, store::Arrival arrival,
-                          store::Settler::Work also);
+  // A finished file becomes a blob; `also` happens with it. Durable when it returns. False when the
+  // blob was here and the file is still the caller's.
+  rt::Task<Result<bool>> settle(rt::Op& op, fs::File& file, store::Arrival arrival,
+                                store::Settler::Work also);
 
   // Counts changes: what was read before one must not be remembered after it.
   std::uint64_t changes() const { return changes_; }

@@ -1,4 +1,6 @@
 // The base, the lists, referrers and discovery: end-1, end-8, end-12; facts/oci.md A4.
+#include <algorithm>
+
 #include "json/json.h"
 #include "oci/media_types.h"
 #include "registryd/call.h"
@@ -105,7 +107,9 @@ rt::Task<Result<Response>> list_referrers(rt::Op& op, Context& context, Call cal
   if (!subject) co_return std::move(subject.error());
   auto request = page_request(call, kReferrersRows);
   if (!request || request->limit == 0) co_return bad_page();
-  const std::string type = call.query("artifactType").value_or("");
+  // A "+" that was not escaped came as a space; media types have none.
+  std::string type = call.query("artifactType").value_or("");
+  std::ranges::replace(type, ' ', '+');
   CO_TRY(const auto found,
          co_await context.depot.lists.referrers(op, call.place.repository, *subject, *request));
   const ReferrersPage page = fit(found, type, request->limit);

@@ -167,7 +167,7 @@ rt::Task<Result<Response>> put_manifest(rt::Op& op, Context& context, Call call)
                                  wanted->digest->string()));
   }
   const auto reading = read_manifest(*bytes, call.request.headers.get("Content-Type").value_or(""));
-  if (!reading) co_return refuse(reading.error(), "MANIFEST_UNKNOWN", "MANIFEST_INVALID");
+  if (!reading) co_return refuse(400, "MANIFEST_INVALID", reading.error().message());
   depot::PushedManifest pushed{.tags = wanted->tags,
                                .children = reading->children,
                                .subject = reading->subject,
