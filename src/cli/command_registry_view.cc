@@ -185,7 +185,7 @@ Result<std::string> whole_number(std::string_view flag, const std::string& text)
                 printable(text, 40));
   }
   const auto count = parse_count(text);
-  if (count && *count < 1e18) return fmt::to_string(static_cast<std::uint64_t>(*count));
+  if (count && *count < 1e18) return fmt::to_string(std::llround(*count));
   return fail(Code::kInvalid, "--{} takes a number such as 7B or 4096, not \"{}\"", flag,
               printable(text, 40));
 }
