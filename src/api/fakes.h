@@ -343,6 +343,29 @@ struct Got {
   }
 };
 
+// The API asks no registry about itself.
+struct RegistryView : control::RegistryView {
+  rt::Task<Result<std::vector<control::RegistryModel>>> models(rt::Op&, std::string,
+                                                               control::RegistryQuery) override {
+    co_return std::vector<control::RegistryModel>();
+  }
+  rt::Task<Result<std::vector<control::RegistryTag>>> tags(rt::Op&, std::string,
+                                                           std::string) override {
+    co_return std::vector<control::RegistryTag>();
+  }
+  rt::Task<Result<std::vector<control::RegistryMove>>> history(rt::Op&, std::string, std::string,
+                                                               std::string) override {
+    co_return std::vector<control::RegistryMove>();
+  }
+  rt::Task<Result<std::vector<control::RegistryUsage>>> usage(rt::Op&, std::string,
+                                                              std::string) override {
+    co_return std::vector<control::RegistryUsage>();
+  }
+  rt::Task<Result<control::RegistryCollection>> collect(rt::Op&, std::string, bool) override {
+    co_return control::RegistryCollection();
+  }
+};
+
 // The whole API over the fakes.
 struct ApiTest : testing::Test {
   rt::Loop loop{1};
@@ -352,6 +375,7 @@ struct ApiTest : testing::Test {
   System system;
   Machine machine;
   Tokens tokens;
+  RegistryView registries;
   Engines engines;
   metrics::Registry metrics;
   Options options;
@@ -376,7 +400,7 @@ struct ApiTest : testing::Test {
 
   Api& api() {
     if (!made) {
-      control::Services services{models, transfers, runs, system, machine, tokens};
+      control::Services services{models, transfers, runs, system, machine, tokens, registries};
       made = std::make_unique<Api>(loop, services, engines, metrics, options);
     }
     return *made;

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "model/codec.h"
 
 namespace berth::atlas {
 namespace {
@@ -10,6 +11,12 @@ constexpr std::size_t kAtOnce = 2;        // on the pool, which has other things
 constexpr std::size_t kMostPending = 64;  // each holds a manifest; more are looked at later
 constexpr std::size_t kBatch = 100;
 constexpr std::chrono::seconds kPatience{2};  // of whoever searches
+
+// A manifest's config comes before its layers.
+bool names_model_config(const depot::PushedManifest& pushed) {
+  return !pushed.children.empty() &&
+         model::is_model(oci::Manifest{.config = pushed.children.front()});
+}
 
 }  // namespace
 
@@ -77,16 +84,19 @@ rt::Task<Status> Atlas::close() {
   co_return Status();
 }
 
-Look Atlas::look(std::string repository, depot::StoredManifest manifest) {
+Look Atlas::look(std::string repository, depot::PushedManifest& pushed) {
+  pushed.looked_at = !names_model_config(pushed);
+  if (pushed.looked_at) return {};
   if (check_ == Check::kOff) return {};
   // Who refuses has to look, however many there are: their pushes wait for it.
   if (check_ != Check::kRefuse && pending_ >= kMostPending) {
     rest_ = true;
     return {};
   }
+  const depot::StoredManifest& manifest = pushed.manifest;
   depot::ManifestPlace place{.repository = std::move(repository), .digest = manifest.digest};
   auto state = std::make_shared<Look::State>(
-      loop_, std::move(place), std::make_shared<const depot::StoredManifest>(std::move(manifest)));
+      loop_, std::move(place), std::make_shared<const depot::StoredManifest>(manifest));
   ++pending_;
   looks_.spawn(examine(*this, state));
   return Look(std::move(state));

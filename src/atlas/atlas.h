@@ -54,7 +54,8 @@ class Atlas {
   rt::Task<Status> close();
 
   Check check() const { return check_; }
-  Look look(std::string repository, depot::StoredManifest manifest);
+  // Notes in a manifest that is no model that nobody has to look at it.
+  Look look(std::string repository, depot::PushedManifest& pushed);
   // Waits, not for long, until what was pushed before is known: who searches right after a push
   // shall find it.
   rt::Task<Status> settled(rt::Op& op);

@@ -54,7 +54,7 @@ class AtlasTest : public depot::DepotTest {
   }
   // As the registry does it.
   std::vector<std::string> store(depot::PushedManifest pushed) {
-    Look look = atlas_->look("a", pushed.manifest);
+    Look look = atlas_->look("a", pushed);
     EXPECT_TRUE(run(look.wait(op_)));
     put("a", std::move(pushed));
     look.stored();
@@ -186,7 +186,8 @@ TEST_F(AtlasTest, WhatIsNoModelHasNoRecord) {
 TEST_F(AtlasTest, WhatWasNotStoredHasNoRecord) {
   open_atlas(Check::kRefuse);
   {
-    Look look = atlas_->look("a", model({{tiny_llama().build()}}).manifest);
+    depot::PushedManifest pushed = model({{tiny_llama().build()}});
+    Look look = atlas_->look("a", pushed);
     EXPECT_TRUE(run(look.wait(op_)));
   }
   EXPECT_TRUE(records().empty());

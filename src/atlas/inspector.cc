@@ -1,8 +1,10 @@
 #include "atlas/inspector.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "atlas/header.h"
+#include "base/count.h"
 #include "base/text.h"
 #include "formats/safetensors.h"
 #include "fs/file.h"
@@ -47,30 +49,9 @@ std::string annotation_of(const oci::Annotations& annotations, std::string_view 
   return found == annotations.end() ? "" : found->second;
 }
 
-// "134.52M", "8.03 B"; nullopt for what is no count ("8x7B").
-std::optional<double> count_of(std::string_view text) {
-  constexpr std::string_view kUnits = "KMBT";
-  text = trim(text);
-  double factor = 1;
-  if (!text.empty()) {
-    const std::size_t unit = kUnits.find(to_lower(text).back() - 'a' + 'A');
-    if (unit != std::string_view::npos) {
-      factor = std::pow(1000.0, static_cast<double>(unit) + 1);
-      text = trim(text.substr(0, text.size() - 1));
-    }
-  }
-  const std::size_t point = text.find('.');
-  const auto whole = parse_u64(text.substr(0, point));
-  const auto part = point == std::string_view::npos ? 0 : parse_u64(text.substr(point + 1));
-  if (!whole || !part) return std::nullopt;
-  const double digits =
-      point == std::string_view::npos ? 0 : static_cast<double>(text.size() - point - 1);
-  return (static_cast<double>(*whole) + static_cast<double>(*part) / std::pow(10, digits)) * factor;
-}
-
 // Configs round, and count embeddings or not; a quarter more or less is another model.
 bool is_other_count(std::string_view said, std::uint64_t counted) {
-  const auto count = count_of(said);
+  const auto count = parse_count(said);
   if (!count || counted == 0) return false;
   return std::abs(*count - static_cast<double>(counted)) > 0.25 * static_cast<double>(counted);
 }
@@ -141,7 +122,7 @@ void complete(const model::Model& model, Findings& found) {
   otherwise(facts.license, annotation_of(model.annotations, kLicenses));
   if (facts.parameters == 0)
     facts.parameters =
-        static_cast<std::uint64_t>(std::min(count_of(model.parameters).value_or(0), 1e18));
+        static_cast<std::uint64_t>(std::min(parse_count(model.parameters).value_or(0), 1e18));
   if (facts.context_length == 0) facts.context_length = found.class_context;
   if (facts.context_length == 0) facts.context_length = model.context_length.value_or(0);
   facts.size = model.size;

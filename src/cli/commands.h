@@ -30,6 +30,7 @@ Command requests_command();
 Command compose_command();
 Command serve_command();
 Command registry_command();
+std::vector<Command> registry_view_commands();  // its children that ask one
 Command install_runner_command();
 Command reinstall_runner_command();
 Command uninstall_runner_command();

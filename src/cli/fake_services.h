@@ -83,6 +83,13 @@ struct FakeState {
   control::StatusReport status;
   std::optional<Error> fail_with;  // what pull, push and login answer
   std::string requests = "[]";
+  std::vector<control::RegistryModel> registry_models;
+  std::vector<control::RegistryTag> registry_tags;
+  std::vector<control::RegistryMove> registry_moves;
+  std::vector<control::RegistryUsage> registry_usage;
+  // What the last command asked: the registry, and the conditions of a search.
+  std::string registry_asked;
+  control::RegistryQuery registry_query;
   bool hang_chat = false;  // waits for a cancel after the first words
   bool signal_during_pull = false;
   int connected = 0;
@@ -394,6 +401,44 @@ class FakeTokens : public control::Tokens {
   FakeState& state_;
 };
 
+class FakeRegistryView : public control::RegistryView {
+ public:
+  explicit FakeRegistryView(FakeState& state) : state_(state) {}
+  rt::Task<Result<std::vector<control::RegistryModel>>> models(
+      rt::Op&, std::string registry, control::RegistryQuery query) override {
+    if (state_.fail_with) co_return std::unexpected(*state_.fail_with);
+    state_.registry_asked = registry;
+    state_.registry_query = query;
+    std::vector<control::RegistryModel> found = state_.registry_models;
+    std::erase_if(found, [&](const control::RegistryModel& model) {
+      return !query.repository.empty() && model.repository != query.repository;
+    });
+    co_return found;
+  }
+  rt::Task<Result<std::vector<control::RegistryTag>>> tags(rt::Op&, std::string,
+                                                           std::string) override {
+    co_return state_.registry_tags;
+  }
+  rt::Task<Result<std::vector<control::RegistryMove>>> history(rt::Op&, std::string, std::string,
+                                                               std::string tag) override {
+    std::vector<control::RegistryMove> moves = state_.registry_moves;
+    std::erase_if(moves, [&](const auto& move) { return !tag.empty() && move.tag != tag; });
+    co_return moves;
+  }
+  rt::Task<Result<std::vector<control::RegistryUsage>>> usage(rt::Op&, std::string,
+                                                              std::string) override {
+    co_return state_.registry_usage;
+  }
+  rt::Task<Result<control::RegistryCollection>> collect(rt::Op&, std::string registry,
+                                                        bool dry_run) override {
+    state_.registry_asked = registry;
+    co_return control::RegistryCollection{.dry_run = dry_run, .blobs = 2, .bytes = 91739808};
+  }
+
+ private:
+  FakeState& state_;
+};
+
 class FakeBackend : public Backend {
  public:
   explicit FakeBackend(FakeState& state)
@@ -403,7 +448,8 @@ class FakeBackend : public Backend {
         runs_(state),
         system_(state),
         machine_(state),
-        tokens_(state) {}
+        tokens_(state),
+        registries_(state) {}
   control::Services& services() override { return services_; }
   rt::Task<Status> close(rt::Op&) override {
     ++state_.closed;
@@ -418,7 +464,8 @@ class FakeBackend : public Backend {
   FakeSystem system_;
   FakeMachine machine_;
   FakeTokens tokens_;
-  control::Services services_{models_, transfers_, runs_, system_, machine_, tokens_};
+  FakeRegistryView registries_;
+  control::Services services_{models_, transfers_, runs_, system_, machine_, tokens_, registries_};
 };
 
 // Lines that were "typed"; an interrupt arrives as a line of its own.

@@ -35,6 +35,7 @@ struct Client::Parts {
   System system;
   Machine machine;
   Tokens tokens;
+  RegistryView registries;
 };
 
 Client::Client(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
@@ -51,7 +52,8 @@ control::Services Client::services() {
           .runs = parts_->runs,
           .system = parts_->system,
           .machine = parts_->machine,
-          .tokens = parts_->tokens};
+          .tokens = parts_->tokens,
+          .registries = parts_->registries};
 }
 
 }  // namespace berth::client

@@ -116,4 +116,25 @@ Result<control::Tokens::Created> Tokens::create(std::string, std::vector<std::st
 Result<std::vector<control::TokenInfo>> Tokens::list() { return not_over_there("listing tokens"); }
 Result<bool> Tokens::revoke(std::string) { return not_over_there("revoking a token"); }
 
+rt::Task<Result<std::vector<control::RegistryModel>>> RegistryView::models(rt::Op&, std::string,
+                                                                           control::RegistryQuery) {
+  co_return not_over_there("asking a registry");
+}
+rt::Task<Result<std::vector<control::RegistryTag>>> RegistryView::tags(rt::Op&, std::string,
+                                                                       std::string) {
+  co_return not_over_there("asking a registry");
+}
+rt::Task<Result<std::vector<control::RegistryMove>>> RegistryView::history(rt::Op&, std::string,
+                                                                           std::string,
+                                                                           std::string) {
+  co_return not_over_there("asking a registry");
+}
+rt::Task<Result<std::vector<control::RegistryUsage>>> RegistryView::usage(rt::Op&, std::string,
+                                                                          std::string) {
+  co_return not_over_there("asking a registry");
+}
+rt::Task<Result<control::RegistryCollection>> RegistryView::collect(rt::Op&, std::string, bool) {
+  co_return not_over_there("asking a registry");
+}
+
 }  // namespace berth::client

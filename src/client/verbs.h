@@ -102,4 +102,20 @@ class Tokens : public control::Tokens {
   Result<bool> revoke(std::string id) override;
 };
 
+// Registries are asked from where the user is.
+class RegistryView : public control::RegistryView {
+ public:
+  rt::Task<Result<std::vector<control::RegistryModel>>> models(
+      rt::Op& op, std::string registry, control::RegistryQuery query) override;
+  rt::Task<Result<std::vector<control::RegistryTag>>> tags(rt::Op& op, std::string registry,
+                                                           std::string repository) override;
+  rt::Task<Result<std::vector<control::RegistryMove>>> history(rt::Op& op, std::string registry,
+                                                               std::string repository,
+                                                               std::string tag) override;
+  rt::Task<Result<std::vector<control::RegistryUsage>>> usage(rt::Op& op, std::string registry,
+                                                              std::string repository) override;
+  rt::Task<Result<control::RegistryCollection>> collect(rt::Op& op, std::string registry,
+                                                        bool dry_run) override;
+};
+
 }  // namespace berth::client

@@ -10,6 +10,7 @@
 
 #include "base/secret.h"
 #include "control/records.h"
+#include "control/registry_view.h"
 #include "rt/op.h"
 #include "rt/reader.h"
 #include "rt/task.h"
@@ -137,6 +138,7 @@ struct Services {
   System& system;
   Machine& machine;
   Tokens& tokens;
+  RegistryView& registries;
 };
 
 }  // namespace berth::control

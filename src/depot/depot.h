@@ -85,6 +85,7 @@ struct PushedManifest {
   std::string artifact_type;  // as referrers tell it
   std::string referrer;       // its descriptor in a referrers list, JSON
   std::string actor;          // who moves the tags
+  bool looked_at = false;     // it is no model, so nobody has to look at it
 };
 
 // A repository's manifests; tags stand for them.

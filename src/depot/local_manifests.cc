@@ -70,9 +70,10 @@ Status write_manifest(Database& database, const std::string& repository,
   const std::string& digest = pushed.manifest.digest.string();
   TRY_OK(database.run(
       "INSERT OR REPLACE INTO manifests(repository, digest, media_type, "
-      "artifact_type, subject, descriptor, added) VALUES(?, ?, ?, ?, ?, ?, ?)",
+      "artifact_type, subject, descriptor, looked_at, added) VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
       id, digest, pushed.manifest.media_type, pushed.artifact_type,
-      pushed.subject ? pushed.subject->string() : std::string(), pushed.referrer, seconds_now()));
+      pushed.subject ? pushed.subject->string() : std::string(), pushed.referrer,
+      std::int64_t{pushed.looked_at}, seconds_now()));
   TRY_OK(write_edges(database, pushed));
   for (const std::string& tag : pushed.tags)
     TRY_OK(move_tag(database, id, tag, digest, pushed.actor));

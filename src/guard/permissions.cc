@@ -77,6 +77,13 @@ Actions Permissions::of(std::string_view subject, std::string_view repository) c
   return actions;
 }
 
+Actions Permissions::anywhere(std::string_view subject) const {
+  Actions actions;
+  for (const Rule& rule : rules_)
+    if (rule.means(subject)) actions.add(rule.actions);
+  return actions;
+}
+
 Actions Permissions::everywhere(std::string_view subject) const {
   Actions actions;
   for (const Rule& rule : rules_) {

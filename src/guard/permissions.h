@@ -54,6 +54,8 @@ class Permissions {
   Actions of(std::string_view subject, std::string_view repository) const;
   // What is allowed in every repository there is and will be: by rules for "**".
   Actions everywhere(std::string_view subject) const;
+  // What is allowed in one repository or another.
+  Actions anywhere(std::string_view subject) const;
 
  private:
   struct Rule {

@@ -34,6 +34,17 @@ TEST(Permissions, WhatNoRuleAllowsIsDenied) {
   EXPECT_EQ(shown(Permissions::for_every_user().of(kAnonymous, "a/b")), "");
 }
 
+TEST(Permissions, SomeRightsHoldEverywhereAndSomeSomewhere) {
+  const auto rules =
+      Permissions::parse({"alice delete **", "alice push team/**", "anonymous pull public/*"});
+  ASSERT_TRUE(rules) << rules.error().message();
+  EXPECT_EQ(shown(rules->everywhere("alice")), "delete");
+  EXPECT_EQ(shown(rules->everywhere("bob")), "");
+  EXPECT_EQ(shown(rules->anywhere("alice")), "pull,push,delete");
+  EXPECT_EQ(shown(rules->anywhere(kAnonymous)), "pull");
+  EXPECT_EQ(shown(Permissions::for_every_user().anywhere(kAnonymous)), "");
+}
+
 TEST(Permissions, ARuleThatIsNoneIsNamed) {
   for (const char* rule : {"", "alice", "alice pull", "alice pull a b", "alice read a",
                            "alice pull, a", "alice pull [a"})

@@ -4,6 +4,7 @@
 
 #include "engine/llama.h"
 #include "local/models.h"
+#include "local/registry_view.h"
 #include "local/runs.h"
 #include "local/tokens.h"
 #include "local/transfers.h"
@@ -34,7 +35,8 @@ struct Local::Parts {
         runs(shared, runner, launcher),
         system(shared, llama, runner, role),
         machine(shared, transfers),
-        tokens(shared.paths.data) {}
+        tokens(shared.paths.data),
+        registries(shared) {}
 
   Shared shared;
   engine::Llama llama;
@@ -46,6 +48,7 @@ struct Local::Parts {
   System system;
   Machine machine;
   Tokens tokens;
+  RegistryView registries;
 };
 
 Local::Local(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
@@ -66,7 +69,8 @@ control::Services Local::services() {
           .runs = parts_->runs,
           .system = parts_->system,
           .machine = parts_->machine,
-          .tokens = parts_->tokens};
+          .tokens = parts_->tokens,
+          .registries = parts_->registries};
 }
 
 Launcher& Local::launcher() { return parts_->launcher; }

@@ -178,7 +178,7 @@ rt::Task<Result<Response>> put_manifest(rt::Op& op, Context& context, Call call)
       .digest = digest, .media_type = reading->media_type, .bytes = std::move(*bytes)};
   CO_TRY(const auto taken, co_await moved_tag(op, context, call, pushed));
   if (taken) co_return may_not_move(*taken);
-  atlas::Look look = context.atlas.look(call.place.repository, pushed.manifest);
+  atlas::Look look = context.atlas.look(call.place.repository, pushed);
   CO_TRY(auto refused, co_await refused_model(op, context, look));
   if (refused) co_return std::move(*refused);
   const auto missing =

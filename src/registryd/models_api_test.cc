@@ -151,7 +151,7 @@ TEST_F(ModelsApiTest, EverybodySeesOnlyTheirs) {
   serve_users();
   EXPECT_EQ(ask("GET", "/v2/_berth/search").status, 401);
   EXPECT_EQ(search("", token("alice")), (Names{"team/a"}));
-  EXPECT_TRUE(search("", token("anonymous")).empty());
+  EXPECT_EQ(ask("GET", "/v2/_berth/search", "", token("anonymous")).status, 401);
   EXPECT_EQ(search("", token("root")), (Names{"secret/c", "team/a"}));
   const Answer usage = ask("GET", "/v2/_berth/usage", "", token("alice"));
   EXPECT_EQ(usage.json().at("repositories").as_array().size(), 1u) << usage.body;
@@ -162,6 +162,16 @@ TEST_F(ModelsApiTest, EverybodySeesOnlyTheirs) {
               200);
     EXPECT_EQ(ask("GET", fmt::format("/v2/_berth/{}/none", what), "", token("root")).status, 401);
   }
+}
+
+TEST_F(ModelsApiTest, NobodySeesWhatIsForEverybody) {
+  known("public/a", "1", "llama");
+  known("secret/c", "1", "llama");
+  const std::string users = folder_.path() + "/users";
+  std::ofstream(users) << "";
+  serve({.htpasswd = users, .rules = {"anonymous pull public/*"}});
+  EXPECT_EQ(ask("GET", "/v2/_berth/search").status, 401);
+  EXPECT_EQ(search("", token("anonymous")), (Names{"public/a"}));
 }
 
 TEST_F(ModelsApiTest, OnlyWhoMayDeleteEverywhereCollects) {

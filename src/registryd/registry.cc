@@ -10,7 +10,8 @@ namespace berth::registryd {
 namespace {
 
 // What a route asks of its caller.
-// kListing: to be known, or a token, even nobody's; what is not theirs is left out. kOwner: to
+// kListing: to be known, or nobody's token where somebody unknown may pull something; what is not
+// theirs is left out. kOwner: to
 // delete anywhere.
 enum class Need { kKnown, kFiltered, kListing, kPull, kPush, kDelete, kOwner };
 
@@ -66,7 +67,8 @@ bool may(Need need, const Place& place, const Caller& caller) {
     case Need::kFiltered:
       return true;
     case Need::kListing:
-      return caller.is_known() || caller.token;
+      return caller.is_known() ||
+             (caller.token && caller.rules->anywhere(caller.subject).allows(guard::Action::kPull));
     case Need::kOwner:
       return caller.everywhere().allows(guard::Action::kDelete);
     default:

@@ -139,6 +139,17 @@ class Registry {
   // Whether the registry lets these credentials (RegistryOptions::credentials) in: GET /v2/.
   rt::Task<Result<Login>> check_login(rt::Op& op) const;
 
+  // What only some registries have, below /v2/: the bodies of all pages, bounded. kNotFound where
+  // there is none.
+  struct Question {
+    std::string doing;  // "cannot search localhost:5000"
+    std::string method = "GET";
+    std::string path;             // "_berth/search"
+    std::string query = {};       // encoded
+    std::string repository = {};  // the one it is about; "": the whole registry
+  };
+  rt::Task<Result<std::vector<std::string>>> ask(rt::Op& op, Question question) const;
+
  private:
   explicit Registry(std::shared_ptr<RegistryCore> core) : core_(std::move(core)) {}
   std::shared_ptr<RegistryCore> core_;

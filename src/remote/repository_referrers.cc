@@ -108,7 +108,7 @@ Task<Result<std::vector<oci::Descriptor>>> Repository::State::referrers_by_api(
   if (!artifact_type.empty()) get.url.query = "artifactType=" + http::percent_encode(artifact_type);
   std::vector<oci::Descriptor> found;
   for (int pages = 0; pages < kMaxPages; ++pages) {
-    CO_TRY(Page page, co_await read_page(op, get));
+    CO_TRY(Page page, co_await read_page(op, origin(), get));
     // A web page with status 200 is what some proxies give for paths that they do not know.
     if (media_type(page.headers) != oci::media::kIndex)
       co_return fail(Code::kNotFound, "{}: no referrers API", doing);
@@ -132,7 +132,7 @@ Task<Result<std::string>> Repository::State::fallback_index(rt::Op& op, std::str
                                                             std::string doing) {
   Call get = call(doing, "GET", name + "/manifests/" + tag, "pull");
   get.headers.set("Accept", oci::media::kIndex);
-  auto page = co_await read_page(op, std::move(get));
+  auto page = co_await read_page(op, origin(), std::move(get));
   if (page) co_return std::move(page->body);
   if (page.error().code() == Code::kNotFound) co_return std::string();
   co_return std::unexpected(std::move(page.error()));

@@ -33,6 +33,9 @@ struct Page {
   std::string body;
   std::optional<http::Url> next;
 };
+// One page of a list, and the call for the next one: Link rel="next", on the registry only.
+// Failure: the answer's.
+rt::Task<Result<Page>> read_page(rt::Op& op, Endpoint& endpoint, Call call);
 
 inline constexpr int kMaxPages = 1000;
 
@@ -73,9 +76,6 @@ struct Repository::State {
   // `kind`: "/blobs/" or "/manifests/".
   rt::Task<Status> check_stored(rt::Op& op, std::string kind, oci::Descriptor what,
                                 std::string doing);
-  // One page of a list, and the call for the next one: Link rel="next", on the registry only.
-  // Failure: the answer's.
-  rt::Task<Result<Page>> read_page(rt::Op& op, Call call);
   // After a manifest was put on a registry that did not say that it lists referrers itself: nothing
   // without a subject.
   rt::Task<Status> add_to_fallback_tag(rt::Op& op, oci::Descriptor manifest, std::string bytes);

@@ -171,7 +171,8 @@ struct HostBackend::Parts {
             .runs = there.runs,
             .system = there.system,
             .machine = machine,
-            .tokens = there.tokens};
+            .tokens = there.tokens,
+            .registries = there.registries};
   }
 
   std::unique_ptr<client::Client> client;

@@ -62,7 +62,8 @@ class LocalBackend : public cli::Backend {
             .runs = there.runs,
             .system = there.system,
             .machine = here.machine,
-            .tokens = here.tokens};
+            .tokens = here.tokens,
+            .registries = here.registries};
   }
 
   std::unique_ptr<local::Local> local_;

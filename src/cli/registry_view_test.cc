@@ -1,0 +1,85 @@
+// `berth registry ls|show|history|search|gc|du` against a fake registry.
+#include <gtest/gtest.h>
+
+#include "cli/cli.h"
+#include "cli/fake_services.h"
+#include "cli/golden.h"
+
+namespace berth::cli {
+namespace {
+
+std::string digest(char hex) { return "sha256:" + std::string(64, hex); }
+
+FakeShell shell_with_registry() {
+  FakeShell shell;
+  const auto pushed = kFakeNow - std::chrono::hours(5);
+  shell.state.registry_models = {{.repository = "ai/smollm2",
+                                  .digest = digest('a'),
+                                  .tags = {"latest", "v1"},
+                                  .pushed = pushed,
+                                  .name = "SmolLM2",
+                                  .format = "gguf",
+                                  .architecture = "llama",
+                                  .quantization = "Q4_1",
+                                  .license = "apache-2.0",
+                                  .parameters = 134'520'000,
+                                  .context_length = 8192,
+                                  .size = 91'739'808},
+                                 {.repository = "team/bad",
+                                  .digest = digest('b'),
+                                  .pushed = pushed,
+                                  .architecture = "evil\x1b[2J",
+                                  .size = 17,
+                                  .findings = {"model.gguf is no sound gguf file: \x1b[31mred"}}};
+  shell.state.registry_tags = {{"latest", digest('a'), pushed}, {"v1", digest('a'), pushed}};
+  shell.state.registry_moves = {{"latest", digest('c'), digest('a'), pushed, "alice"},
+                                {"v1", "", digest('a'), pushed, "bob"}};
+  shell.state.registry_usage = {{"ai/smollm2", {}, 183'000'000, 91'000'000},
+                                {"team/bad", {}, 17, 0}};
+  return shell;
+}
+
+TEST(CliRegistryView, Sessions) {
+  FakeShell shell = shell_with_registry();
+  std::string text;
+  for (const std::vector<std::string>& words :
+       std::vector<std::vector<std::string>>{{"registry", "ls"},
+                                             {"registry", "ls", "ai/smollm2"},
+                                             {"registry", "ls", "--json", "ai/smollm2"},
+                                             {"registry", "show", "ai/smollm2"},
+                                             {"registry", "show", "ai/smollm2:v1", "--json"},
+                                             {"registry", "show", "ai/smollm2:absent"},
+                                             {"registry", "show", "team/bad@bbbbbbbbbbbb"},
+                                             {"registry", "history", "ai/smollm2"},
+                                             {"registry", "history", "ai/smollm2:v1"},
+                                             {"registry", "search", "smol"},
+                                             {"registry", "search", "--min-parameters", "many"},
+                                             {"registry", "gc", "--dry-run"},
+                                             {"registry", "gc"},
+                                             {"registry", "du"}}) {
+    const int status = shell.run(words);
+    text += fmt::format("$ berth {}\n{}", fmt::join(words, " "), shell.out);
+    if (!shell.err.empty()) text += "--- standard error\n" + shell.err;
+    if (status != 0) text += fmt::format("--- status {}\n", status);
+    text += "\n";
+  }
+  expect_golden("src/cli/testdata/registry.txt", text);
+}
+
+TEST(CliRegistryView, ASearchSaysWhatItWasTold) {
+  FakeShell shell = shell_with_registry();
+  EXPECT_EQ(shell.run({"registry", "search", "tiny", "chat", "--registry", "models.corp",
+                       "--architecture", "llama", "--max-parameters", "1.5B", "--min-size", "4GB"}),
+            0)
+      << shell.err;
+  EXPECT_EQ(shell.state.registry_asked, "models.corp");
+  const std::vector<std::pair<std::string, std::string>> expected = {
+      {"q", "tiny chat"},
+      {"architecture", "llama"},
+      {"max_parameters", "1500000000"},
+      {"min_size", "4000000000"}};
+  EXPECT_EQ(shell.state.registry_query.conditions, expected);
+}
+
+}  // namespace
+}  // namespace berth::cli

@@ -1,0 +1,117 @@
+#include "control/registry_view.h"
+
+#include "base/text.h"
+
+namespace berth::control {
+namespace {
+
+json::Array array_of(const std::vector<std::string>& texts) {
+  return json::Array(texts.begin(), texts.end());
+}
+
+Result<Time> time_in(const json::View& view, std::string_view key) {
+  TRY(const std::string text, view.string(key));
+  const auto time = parse_rfc3339(text);
+  if (!time) return fail(Code::kInvalid, "{}.{}: expected a time", view.path(), key);
+  return *time;
+}
+
+}  // namespace
+
+json::Object to_json(const RegistryModel& model) {
+  return {{"repository", model.repository},
+          {"digest", model.digest},
+          {"tags", array_of(model.tags)},
+          {"pushed", format_rfc3339(model.pushed)},
+          {"name", model.name},
+          {"format", model.format},
+          {"architecture", model.architecture},
+          {"quantization", model.quantization},
+          {"license", model.license},
+          {"parameters", model.parameters},
+          {"context_length", model.context_length},
+          {"size", model.size},
+          {"findings", array_of(model.findings)}};
+}
+
+json::Object to_json(const RegistryTag& tag) {
+  return {{"tag", tag.tag}, {"digest", tag.digest}, {"moved", format_rfc3339(tag.moved)}};
+}
+
+json::Object to_json(const RegistryMove& move) {
+  return {{"tag", move.tag},
+          {"before", move.before},
+          {"after", move.after},
+          {"at", format_rfc3339(move.at)},
+          {"actor", move.actor}};
+}
+
+json::Object to_json(const RegistryUsage& usage) {
+  return {{"name", usage.name},
+          {"tags", array_of(usage.tags)},
+          {"bytes", usage.bytes},
+          {"shared", usage.shared},
+          {"own", usage.bytes - usage.shared}};
+}
+
+json::Object to_json(const RegistryCollection& collection) {
+  return {
+      {"dry_run", collection.dry_run}, {"blobs", collection.blobs}, {"bytes", collection.bytes}};
+}
+
+Result<RegistryModel> registry_model_from(const json::View& view) {
+  RegistryModel model;
+  TRY(model.repository, view.string("repository"));
+  TRY(model.digest, view.string("digest"));
+  TRY(model.tags, view.strings_or_empty("tags"));
+  TRY(model.pushed, time_in(view, "pushed"));
+  TRY(model.name, view.string_or("name", ""));
+  TRY(model.format, view.string_or("format", ""));
+  TRY(model.architecture, view.string_or("architecture", ""));
+  TRY(model.quantization, view.string_or("quantization", ""));
+  TRY(model.license, view.string_or("license", ""));
+  TRY(model.parameters, view.u64_or("parameters", 0));
+  TRY(model.context_length, view.u64_or("context_length", 0));
+  TRY(model.size, view.u64_or("size", 0));
+  TRY(model.findings, view.strings_or_empty("findings"));
+  return model;
+}
+
+Result<RegistryTag> registry_tag_from(const json::View& view) {
+  RegistryTag tag;
+  TRY(tag.tag, view.string("tag"));
+  TRY(tag.digest, view.string("digest"));
+  TRY(tag.moved, time_in(view, "moved"));
+  return tag;
+}
+
+Result<RegistryMove> registry_move_from(const json::View& view) {
+  RegistryMove move;
+  TRY(move.tag, view.string("tag"));
+  TRY(move.before, view.string("before"));
+  TRY(move.after, view.string("after"));
+  TRY(move.at, time_in(view, "at"));
+  TRY(move.actor, view.string_or("actor", ""));
+  return move;
+}
+
+Result<RegistryUsage> registry_usage_from(const json::View& view) {
+  RegistryUsage usage;
+  TRY(usage.name, view.find("name") ? view.string("name") : view.string("digest"));
+  TRY(usage.tags, view.strings_or_empty("tags"));
+  TRY(usage.bytes, view.u64("bytes"));
+  TRY(usage.shared, view.u64("shared"));
+  if (usage.shared > usage.bytes)
+    return fail(Code::kInvalid, "{}: shares more bytes than it has", view.path());
+  return usage;
+}
+
+Result<RegistryCollection> registry_collection_from(const json::View& view) {
+  RegistryCollection collection;
+  TRY(collection.dry_run, view.boolean_or("dry_run", false));
+  TRY(collection.blobs, view.u64("blobs"));
+  TRY(collection.bytes, view.u64("bytes"));
+  return collection;
+}
+
+}  // namespace berth::control

@@ -1,0 +1,125 @@
+#include "local/registry_view.h"
+
+#include "http/message.h"
+#include "json/json.h"
+#include "oci/reference.h"
+
+namespace berth::local {
+namespace {
+
+constexpr std::string_view kPageSize = "n=1000";
+
+std::string query_of(const control::RegistryQuery& query) {
+  std::string text(kPageSize);
+  for (const auto& [name, value] : query.conditions)
+    text += fmt::format("&{}={}", name, http::percent_encode(value));
+  return text;
+}
+
+Status check_repository(std::string_view name) {
+  if (oci::is_repository(name)) return {};
+  return fail(Code::kInvalid,
+              "\"{}\" is no repository name; write lower-case words joined by / . _ or -",
+              printable(name, 200));
+}
+
+// The items of all pages.
+template <class T>
+Result<std::vector<T>> items_of(const std::vector<std::string>& pages, std::string_view key,
+                                Result<T> (*read)(const json::View&)) {
+  std::vector<T> items;
+  for (const std::string& page : pages) {
+    TRY(const json::Value value, json::parse(page, "the registry's answer"));
+    TRY(const auto list, json::View(value, "the registry's answer").array_or_empty(key));
+    for (const json::View& one : list) {
+      TRY(T item, read(one));
+      items.push_back(std::move(item));
+    }
+  }
+  return items;
+}
+
+rt::Task<Result<std::vector<std::string>>> ask(Shared& shared, rt::Op& op, std::string host,
+                                               remote::Registry::Question question) {
+  CO_TRY(const remote::Registry registry, shared.registries.registry(host));
+  // Its parts that name no repository are always there.
+  const bool whole = question.path.find('/', question.path.find('/') + 1) == std::string::npos;
+  auto pages = co_await registry.ask(op, std::move(question));
+  if (!pages && whole && pages.error().code() == Code::kNotFound) {
+    co_return fail(Code::kUnsupported,
+                   "{} is no registry of Berth's, so it cannot tell what its models are: name one "
+                   "with --registry HOST",
+                   printable(host, 200));
+  }
+  co_return pages;
+}
+
+}  // namespace
+
+rt::Task<Result<std::vector<control::RegistryModel>>> RegistryView::models(
+    rt::Op& op, std::string registry, control::RegistryQuery query) {
+  if (!query.repository.empty()) CO_TRY_OK(check_repository(query.repository));
+  remote::Registry::Question question{
+      .doing = "cannot look for models in " + registry,
+      .path = query.repository.empty() ? "_berth/search" : "_berth/models/" + query.repository,
+      .query = query_of(query),
+      .repository = query.repository};
+  CO_TRY(const auto pages, co_await ask(shared_, op, registry, std::move(question)));
+  co_return items_of(pages, "models", control::registry_model_from);
+}
+
+rt::Task<Result<std::vector<control::RegistryTag>>> RegistryView::tags(rt::Op& op,
+                                                                       std::string registry,
+                                                                       std::string repository) {
+  CO_TRY_OK(check_repository(repository));
+  remote::Registry::Question question{
+      .doing = fmt::format("cannot list the tags of {}/{}", registry, repository),
+      .path = "_berth/tags/" + repository,
+      .query = std::string(kPageSize),
+      .repository = repository};
+  CO_TRY(const auto pages, co_await ask(shared_, op, registry, std::move(question)));
+  co_return items_of(pages, "tags", control::registry_tag_from);
+}
+
+rt::Task<Result<std::vector<control::RegistryMove>>> RegistryView::history(rt::Op& op,
+                                                                           std::string registry,
+                                                                           std::string repository,
+                                                                           std::string tag) {
+  CO_TRY_OK(check_repository(repository));
+  remote::Registry::Question question{
+      .doing = fmt::format("cannot read the history of {}/{}", registry, repository),
+      .path = "_berth/history/" + repository,
+      .query = fmt::format("{}&tag={}", kPageSize, http::percent_encode(tag)),
+      .repository = repository};
+  CO_TRY(const auto pages, co_await ask(shared_, op, registry, std::move(question)));
+  co_return items_of(pages, "moves", control::registry_move_from);
+}
+
+rt::Task<Result<std::vector<control::RegistryUsage>>> RegistryView::usage(rt::Op& op,
+                                                                          std::string registry,
+                                                                          std::string repository) {
+  const bool all = repository.empty();
+  if (!all) CO_TRY_OK(check_repository(repository));
+  remote::Registry::Question question{
+      .doing = fmt::format("cannot weigh {}", all ? registry : registry + "/" + repository),
+      .path = all ? "_berth/usage" : "_berth/usage/" + repository,
+      .query = std::string(kPageSize),
+      .repository = repository};
+  CO_TRY(const auto pages, co_await ask(shared_, op, registry, std::move(question)));
+  co_return items_of(pages, all ? "repositories" : "manifests", control::registry_usage_from);
+}
+
+rt::Task<Result<control::RegistryCollection>> RegistryView::collect(rt::Op& op,
+                                                                    std::string registry,
+                                                                    bool dry_run) {
+  remote::Registry::Question question{.doing = "cannot free space in " + registry,
+                                      .method = "POST",
+                                      .path = "_berth/collect",
+                                      .query = dry_run ? "dry_run=true" : ""};
+  CO_TRY(const auto pages, co_await ask(shared_, op, registry, std::move(question)));
+  if (pages.empty()) co_return fail(Code::kCorrupt, "{} answered nothing", registry);
+  CO_TRY(const json::Value value, json::parse(pages[0], "the registry's answer"));
+  co_return control::registry_collection_from(json::View(value, "the registry's answer"));
+}
+
+}  // namespace berth::local
