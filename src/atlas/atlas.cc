@@ -1,7 +1,10 @@
 #include "atlas/atlas.h"
 
+#include "atlas/model_of.h"
+#include "atlas/ollama_view.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "content/content.h"
 #include "model/codec.h"
 
 namespace berth::atlas {
@@ -164,6 +167,26 @@ rt::Task<Status> Atlas::look_again(depot::ManifestPlace place) {
     facts = std::nullopt;
   }
   co_return co_await depot_.models.keep(op_, std::move(place), std::move(*facts));
+}
+
+rt::Task<Result<std::optional<depot::StoredManifest>>> Atlas::for_ollama(
+    rt::Op& op, std::string repository, std::shared_ptr<const depot::StoredManifest> manifest) {
+  CO_TRY(const auto facts, co_await inspector_.inspect(op, repository, manifest));
+  if (!facts) co_return std::nullopt;
+  const auto model = co_await model_of(op, loop_, depot_.blobs, repository, std::move(manifest));
+  if (!model && model.error().code() != Code::kInvalid) co_return std::unexpected(model.error());
+  if (!model || !*model) co_return std::nullopt;
+  auto view = ollama_view(**model, *facts);
+  if (!view) co_return std::nullopt;
+  CO_TRY(const auto there, co_await depot_.blobs.find_blob(op, repository, view->config_digest));
+  if (!there) {
+    CO_TRY(const std::string id, co_await depot_.uploads.begin(op, repository));
+    content::BytesFetcher bytes(view->config);
+    CO_TRY(const content::Source source, co_await bytes.fetch(op, {}, {}));
+    CO_TRY_OK(co_await depot_.uploads.append(op, repository, id, std::nullopt, *source.reader));
+    CO_TRY_OK(co_await depot_.uploads.finish(op, repository, id, view->config_digest));
+  }
+  co_return std::move(view->manifest);
 }
 
 rt::Task<Status> Atlas::settled(rt::Op& op) {

@@ -56,6 +56,10 @@ class Atlas {
   Check check() const { return check_; }
   // Notes in a manifest that is no model that nobody has to look at it.
   Look look(std::string repository, depot::PushedManifest& pushed);
+  // What Ollama's client gets in place of a manifest; its config is in the repository when this
+  // returns. nullopt: it is no model that Ollama could run.
+  rt::Task<Result<std::optional<depot::StoredManifest>>> for_ollama(
+      rt::Op& op, std::string repository, std::shared_ptr<const depot::StoredManifest> manifest);
   // Waits, not for long, until what was pushed before is known: who searches right after a push
   // shall find it.
   rt::Task<Status> settled(rt::Op& op);

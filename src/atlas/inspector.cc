@@ -4,13 +4,13 @@
 #include <cmath>
 
 #include "atlas/header.h"
+#include "atlas/model_of.h"
 #include "base/count.h"
 #include "base/text.h"
 #include "formats/safetensors.h"
 #include "fs/file.h"
 #include "model/codec.h"
 #include "model/model.h"
-#include "oci/media_types.h"
 #include "rt/async.h"
 
 namespace berth::atlas {
@@ -128,14 +128,6 @@ void complete(const model::Model& model, Findings& found) {
   facts.size = model.size;
 }
 
-Result<std::string> read_whole(const fs::File& file, std::uint64_t size, std::size_t most) {
-  if (size > most) return fail(Code::kTooLarge, "it has more than {} bytes", most);
-  std::string text(size, '\0');
-  TRY(const std::size_t count, file.read_at(0, std::as_writable_bytes(std::span(text))));
-  text.resize(count);
-  return text;
-}
-
 void read_file(const model::File& file, const fs::File& blob, std::uint64_t size, Findings& found) {
   if (size != file.descriptor.size) {
     found.add(fmt::format("the manifest says that {} has {} bytes, but it has {}", shown(file),
@@ -161,36 +153,19 @@ void read_file(const model::File& file, const fs::File& blob, std::uint64_t size
   }
 }
 
-Result<std::optional<oci::Manifest>> model_manifest(const depot::StoredManifest& stored) {
-  if (oci::media::is_index(stored.media_type)) return std::nullopt;
-  auto manifest = oci::parse_manifest(stored.bytes, stored.media_type);
-  if (!manifest || !model::is_model(*manifest)) return std::nullopt;
-  return std::move(*manifest);
-}
-
 }  // namespace
 
 rt::Task<Result<std::optional<depot::ModelFacts>>> Inspector::inspect(
     rt::Op& op, std::string repository, std::shared_ptr<const depot::StoredManifest> stored) {
-  CO_TRY(const auto manifest,
-         co_await rt::blocking(loop_, [&stored] { return model_manifest(*stored); }));
-  if (!manifest) co_return std::nullopt;
   Findings found;
-  CO_TRY(auto config, co_await blobs_.open_blob(op, repository, manifest->config.digest));
-  if (!config) {
-    found.add("its config is not in the repository: push the config before the manifest");
+  const auto read = co_await model_of(op, loop_, blobs_, repository, std::move(stored));
+  if (!read && read.error().code() != Code::kInvalid) co_return std::unexpected(read.error());
+  if (!read) {
+    found.add(read.error().message());
     co_return std::move(found.facts);
   }
-  const fs::File config_file(std::move(config->file), "the config");
-  const auto model = co_await rt::blocking(loop_, [&]() -> Result<model::Model> {
-    TRY(const std::string text, read_whole(config_file, config->size, model::kMaxConfigBytes));
-    return model::read_model(stored->bytes, stored->media_type, text);
-  });
-  if (!model) {
-    found.add(fmt::format("its manifest or config is malformed: {}",
-                          printable(model.error().message(), 400)));
-    co_return std::move(found.facts);
-  }
+  const std::optional<model::Model>& model = *read;
+  if (!model) co_return std::nullopt;
   for (const model::File& file : model->files) {
     if (!has_header(file) && !is_huggingface_config(file)) continue;
     CO_TRY_OK(op.check());

@@ -168,7 +168,8 @@ void make_absolute(Settings& settings, const Environment& environment) {
        {&settings.store.root, &settings.server.tls_certificate, &settings.server.tls_key,
         &settings.registry_server.root, &settings.registry_server.tls_certificate,
         &settings.registry_server.tls_key, &settings.registry_server.htpasswd,
-        &settings.registry.ca_file, &settings.client.tls_ca_cert, &settings.engine.llama_server}) {
+        &settings.registry_server.ollama_keys, &settings.registry.ca_file,
+        &settings.client.tls_ca_cert, &settings.engine.llama_server}) {
     *path = absolute_path(environment, *path);
   }
   for (auto& [name, host] : settings.registry.hosts) {

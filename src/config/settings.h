@@ -65,6 +65,7 @@ struct Settings {
     std::string tls_certificate;      // PEM files, for https listeners
     std::string tls_key;
     std::string htpasswd;                   // file of users; "" = nobody has to log in
+    std::string ollama_keys;                // file: NAME ssh-ed25519 KEY
     std::vector<std::string> rules;         // "WHO ACTIONS REPOSITORIES"; none = users may do all
     bool anonymous_pull = false;            // with users: pulling needs none
     std::vector<std::string> behind_proxy;  // CIDRs whose proxies do TLS and authentication

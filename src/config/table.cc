@@ -246,6 +246,9 @@ void add_registry_server(std::vector<Key>& keys) {
   keys.push_back(key("registry_server.htpasswd", {},
                      "file of users and their bcrypt passwords (htpasswd -B)",
                      text(BERTH_MEMBER(registry_server.htpasswd))));
+  keys.push_back(key("registry_server.ollama_keys", {},
+                     "file of the keys that Ollama users sign with: NAME ssh-ed25519 KEY",
+                     text(BERTH_MEMBER(registry_server.ollama_keys))));
   keys.push_back(key("registry_server.rules", {},
                      "who may do what: \"alice pull,push team/**\"; none: users may do everything",
                      rules(BERTH_MEMBER(registry_server.rules))));

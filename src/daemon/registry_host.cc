@@ -27,6 +27,7 @@ Result<std::unique_ptr<RegistryHost>> RegistryHost::open(rt::Loop& loop, metrics
                                               .rules = settings.rules,
                                               .anonymous_pull = settings.anonymous_pull,
                                               .behind_proxy = settings.behind_proxy,
+                                              .ollama_keys = settings.ollama_keys,
                                               .key = key}));
   return std::unique_ptr<RegistryHost>(
       new RegistryHost(loop, metrics, std::move(settings), std::move(depot), std::move(gate)));

@@ -4,6 +4,7 @@
 #include "guard/htpasswd.h"
 #include "guard/permissions.h"
 #include "guard/registry_token.h"
+#include "guard/signers.h"
 
 namespace berth::guard {
 namespace {
@@ -69,6 +70,19 @@ TEST(Htpasswd, KnowsTheRightPassword) {
   EXPECT_FALSE(users.is_right("alice", Secret("")));
   EXPECT_FALSE(users.is_right("bob", Secret("secret")));
   EXPECT_FALSE(users.is_right("alice", Secret(std::string(100'000, 'x'))));
+}
+
+TEST(Signers, ALineIsANameAndAKey) {
+  const std::string key = "AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f";
+  EXPECT_TRUE(Signers::parse("# people\n\nalice ssh-ed25519 " + key + " alice@laptop\n", "f"));
+  for (const std::string& text :
+       {"alice ssh-rsa " + key, "alice " + key, "* ssh-ed25519 " + key,
+        "anonymous ssh-ed25519 " + key, "alice ssh-ed25519 " + key.substr(4),
+        std::string("alice ssh-ed25519 x")})
+    EXPECT_EQ(Signers::parse(text, "f").error().code(), Code::kInvalid) << text;
+  const auto signers = Signers::parse("alice ssh-ed25519 " + key, "f").value();
+  for (const std::string& credentials : {std::string(), key, key + ":", key + ":AAAA", ":AAAA"})
+    EXPECT_FALSE(signers.signer(credentials, "message")) << credentials;
 }
 
 TEST(RegistryToken, IsReadBackOnlyWithItsKeyAndForItsService) {

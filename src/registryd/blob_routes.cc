@@ -82,7 +82,11 @@ rt::Task<Result<Response>> get_blob(rt::Op& op, Context& context, Call call) {
   }
   CO_TRY(auto blob, co_await context.depot.blobs.open_blob(op, call.place.repository, *digest));
   if (!blob) co_return unknown(*digest);
-  co_return whole_or_part(call.request, *digest, std::move(*blob));
+  Response response = whole_or_part(call.request, *digest, std::move(*blob));
+  // It looks for the place to fetch parts from, and sends no credentials there.
+  if (is_ollama(call.request) && response.status == 200)
+    response.headers.set("Location", context.gate.open_address(call.request));
+  co_return response;
 }
 
 rt::Task<Result<Response>> delete_blob(rt::Op& op, Context& context, Call call) {

@@ -7,6 +7,10 @@
 
 namespace berth::registryd {
 
+bool is_ollama(const Request& request) {
+  return request.headers.get("User-Agent").value_or("").starts_with("ollama/");
+}
+
 Response created(std::string location, const oci::Digest& digest) {
   Response response{.status = 201};
   response.headers.set("Location", location);

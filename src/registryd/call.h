@@ -36,6 +36,9 @@ struct Context {
 
 using Route = rt::Task<Result<Response>> (*)(rt::Op& op, Context& context, Call call);
 
+// Ollama's client, which is served a little differently (facts/oci.md B4).
+bool is_ollama(const Request& request);
+
 inline constexpr std::string_view kDigestHeader = "Docker-Content-Digest";
 
 Response created(std::string location, const oci::Digest& digest);

@@ -15,6 +15,9 @@ constexpr std::chrono::seconds kLifetime{300};
 // What began with a token may go on for so long after it ran out.
 constexpr std::chrono::hours kLate{24};
 constexpr std::chrono::minutes kRemembered{1};
+constexpr std::chrono::minutes kSignatureLife{5};  // clocks differ
+// Of an address without credentials: the slowest part of a large blob takes its time.
+constexpr std::chrono::hours kOpenFor{6};
 constexpr std::size_t kRememberedAtMost = 1000;
 constexpr std::size_t kMostScopes = 32;
 constexpr std::uint64_t kMostForm = 64 * 1024;
@@ -86,6 +89,9 @@ Status Gate::reload() {
   TRY(guard::Htpasswd users, guard::Htpasswd::load(settings_.htpasswd));
   users_ = std::make_shared<const guard::Htpasswd>(std::move(users));
   right_.clear();
+  if (!settings_.ollama_keys.empty()) {
+    TRY(signers_, guard::Signers::load(settings_.ollama_keys));
+  }
   return {};
 }
 
@@ -142,15 +148,53 @@ rt::Task<Result<std::string>> Gate::log_in(rt::Op& op, std::string user, Secret 
   co_return user;
 }
 
-http::Response Gate::challenge(const http::Request& request, std::string_view scope,
-                               std::string_view message) const {
-  http::Response response = refuse(401, "UNAUTHORIZED", message);
+std::string Gate::realm_of(const http::Request& request) const {
   const auto forwarded = is_proxy(request.peer) ? request.headers.get("X-Forwarded-Proto")
                                                 : std::optional<std::string_view>();
   const bool https = request.secure || (forwarded && *forwarded == "https");
-  std::string value =
-      fmt::format(R"(Bearer realm="{}://{}{}",service="{}")", https ? "https" : "http",
-                  request.headers.get("Host").value_or("localhost"), kTokenPath, kService);
+  return fmt::format("{}://{}{}", https ? "https" : "http",
+                     request.headers.get("Host").value_or("localhost"), kTokenPath);
+}
+
+// Ollama signs "GET,<address>,<base64 of the hex of SHA-256 of nothing>"; the address has the time.
+std::optional<std::string> Gate::signer_of(const http::Request& request) const {
+  const auto header = request.headers.get("Authorization");
+  const auto time = parse_u64(http::query_get(request.url.query, "ts").value_or(""));
+  if (!signers_ || !header || !time) return std::nullopt;
+  const auto signed_at = std::chrono::sys_seconds(
+      std::chrono::seconds(static_cast<std::int64_t>(std::min<std::uint64_t>(*time, INT32_MAX))));
+  if (signed_at < now() - kSignatureLife || signed_at > now() + kSignatureLife) return std::nullopt;
+  const std::string nothing = crypto::hash_hex(crypto::Algorithm::kSha256, {});
+  return signers_->signer(*header, fmt::format("GET,{}?{},{}", realm_of(request), request.url.query,
+                                               base64_encode(as_bytes(nothing))));
+}
+
+std::string Gate::seal_of(std::string_view path, std::string_view until) const {
+  const std::string mac =
+      crypto::hmac_sha256(settings_.key, fmt::format("open address\n{}\n{}", path, until));
+  return hex_encode(as_bytes(mac)).substr(0, 32);
+}
+
+std::string Gate::open_address(const http::Request& request) const {
+  if (is_open()) return request.url.path;
+  const std::string until = fmt::format("{}", (now() + kOpenFor).time_since_epoch().count());
+  return fmt::format("{}?until={}&seal={}", request.url.path, until,
+                     seal_of(request.url.path, until));
+}
+
+bool Gate::is_open_address(const http::Request& request) const {
+  const auto until = http::query_get(request.url.query, "until");
+  const auto seal = http::query_get(request.url.query, "seal");
+  if (!until || !seal || !crypto::constant_time_equal(*seal, seal_of(request.url.path, *until)))
+    return false;
+  const auto time = parse_u64(*until);
+  return time && now().time_since_epoch().count() <= static_cast<std::int64_t>(*time);
+}
+
+http::Response Gate::challenge(const http::Request& request, std::string_view scope,
+                               std::string_view message) const {
+  http::Response response = refuse(401, "UNAUTHORIZED", message);
+  std::string value = fmt::format(R"(Bearer realm="{}",service="{}")", realm_of(request), kService);
   if (!scope.empty()) value += fmt::format(R"(,scope="{}")", scope);
   response.headers.set("WWW-Authenticate", value);
   return response;
@@ -177,7 +221,9 @@ rt::Task<Result<http::Response>> Gate::give_token(rt::Op& op, http::Request requ
   if (scopes.size() > kMostScopes)
     co_return refuse(400, "UNSUPPORTED", fmt::format("more than {} scopes", kMostScopes));
   Caller caller = caller_of(std::string(guard::kAnonymous));
-  if (credentials) {
+  if (auto signer = signer_of(request)) {
+    caller = caller_of(std::move(*signer));
+  } else if (credentials) {
     auto subject = co_await log_in(op, credentials->user, std::move(credentials->password));
     if (!subject) {
       http::Response response = refuse(subject.error(), "UNKNOWN", "UNAUTHORIZED");

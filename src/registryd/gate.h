@@ -15,6 +15,7 @@
 #include "guard/htpasswd.h"
 #include "guard/permissions.h"
 #include "guard/registry_token.h"
+#include "guard/signers.h"
 #include "http/message.h"
 #include "http/network.h"
 #include "rt/async.h"
@@ -27,6 +28,7 @@ struct GateSettings {
   std::vector<std::string> rules;         // guard/permissions.h; none = users may do everything
   bool anonymous_pull = false;            // everybody may pull everything
   std::vector<std::string> behind_proxy;  // only these networks may call, and they authenticate
+  std::string ollama_keys;                // file of keys (guard/signers.h); "" = none
   std::string key;                        // signs tokens
 };
 
@@ -63,6 +65,11 @@ class Gate {
                            std::string_view message) const;
   // The token endpoint: GET with Basic credentials, or an OAuth2 password form.
   rt::Task<Result<http::Response>> give_token(rt::Op& op, http::Request request);
+  // An address at which a blob can be had without credentials for some minutes: Ollama fetches the
+  // parts of a blob without any. As a path with a query; just the path where nobody logs in.
+  std::string open_address(const http::Request& request) const;
+  // Whether a request came to such an address that is still good.
+  bool is_open_address(const http::Request& request) const;
   static constexpr std::string_view kTokenPath = "/v2/_berth/token";
 
  private:
@@ -72,12 +79,16 @@ class Gate {
   Caller caller_of(std::string subject) const;
   http::Response token_reply(const Caller& caller, const std::vector<std::string>& scopes) const;
   bool is_proxy(const std::string& peer) const;
+  std::string realm_of(const http::Request& request) const;
+  std::optional<std::string> signer_of(const http::Request& request) const;
+  std::string seal_of(std::string_view path, std::string_view until) const;
 
   static constexpr std::size_t kChecksAtOnce = 2;  // a password costs a core for milliseconds
 
   rt::Loop& loop_;
   GateSettings settings_;
   std::shared_ptr<const guard::Htpasswd> users_;
+  std::optional<guard::Signers> signers_;
   guard::Permissions permissions_;
   std::vector<http::Network> proxies_;
   rt::Limiter checks_;

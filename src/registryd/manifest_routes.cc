@@ -1,5 +1,6 @@
 // Manifests: end-3, end-7 and end-9.
 #include "crypto/hash.h"
+#include "oci/media_types.h"
 #include "oci/reference.h"
 #include "registryd/call.h"
 #include "registryd/reading.h"
@@ -77,6 +78,12 @@ std::expected<Wanted, Response> wanted_of(const Call& call) {
   return wanted;
 }
 
+Response not_for_ollama(const Call& call) {
+  return refuse(404, "MANIFEST_UNKNOWN",
+                fmt::format("{} is no model that Ollama can run: its weights are not one GGUF file",
+                            printable(call.place.reference, 150)));
+}
+
 constexpr std::size_t kNamedInWarning = 3;
 
 std::string warning_of(const std::vector<oci::Digest>& missing) {
@@ -137,8 +144,13 @@ Response may_not_move(std::string_view tag) {
 }  // namespace
 
 rt::Task<Result<Response>> get_manifest(rt::Op& op, Context& context, Call call) {
-  CO_TRY(const auto manifest, co_await look_up(op, context, call));
+  CO_TRY(auto manifest, co_await look_up(op, context, call));
   if (!manifest) co_return unknown(call);
+  if (is_ollama(call.request) && manifest->media_type != oci::media::kDockerManifest) {
+    CO_TRY(auto view, co_await context.atlas.for_ollama(op, call.place.repository, manifest));
+    if (!view) co_return not_for_ollama(call);
+    manifest = std::make_shared<const depot::StoredManifest>(std::move(*view));
+  }
   Response response;
   response.headers.set("Content-Type", manifest->media_type);
   response.headers.set(kDigestHeader, manifest->digest.string());

@@ -149,6 +149,9 @@ rt::Task<Result<Response>> Registry::Parts::run(rt::Op& op, const Row& row, Requ
   // The upload's address was given to whoever was allowed to push; a token that ran out since does
   // not lose it.
   const auto late = row.resource == Resource::kUpload ? Gate::Late::kAccept : Gate::Late::kRefuse;
+  if (row.route == get_blob && context.gate.is_open_address(request))
+    co_return co_await get_blob(op, context,
+                                Call{.request = std::move(request), .place = std::move(place)});
   auto caller = co_await context.gate.identify(op, request, late);
   if (!caller && caller.error().code() == Code::kUnauthenticated)
     co_return context.gate.challenge(request, scope_of(row, place), caller.error().message());
