@@ -16,6 +16,7 @@ namespace {
 
 constexpr std::string_view kImageConfig = "application/vnd.oci.image.config.v1+json";
 constexpr std::string_view kDockerImageConfig = "application/vnd.docker.container.image.v1+json";
+constexpr std::size_t kDate = std::string_view("2026-07-01").size();
 constexpr std::string_view kLicenses = "org.opencontainers.image.licenses";
 
 bool is_image(std::string_view config_type) {
@@ -164,7 +165,7 @@ Status add_model(Artifact& artifact, const depot::StoredManifest& manifest,
   if (read.context_size)
     add(artifact, "Context asked for", fmt::format("{} tokens", *read.context_size));
   if (read.created && read.created->time_since_epoch().count() > 0)
-    add(artifact, "Created", format_rfc3339(*read.created));
+    add(artifact, "Created", format_rfc3339(*read.created).substr(0, kDate));
   name_files(artifact.parts, read.files);
   return {};
 }
@@ -177,7 +178,7 @@ Status add_image(Artifact& artifact, std::string_view config) {
   TRY(std::string created, view.string_or("created", ""));
   add(artifact, "Operating system", std::move(system));
   add(artifact, "Architecture", std::move(architecture));
-  add(artifact, "Created", std::move(created));
+  add(artifact, "Created", created.substr(0, kDate));
   return {};
 }
 

@@ -112,10 +112,10 @@ Html repository_row(const Frame& frame, const RepositoryLine& line) {
   if (!line.newest) return row.markup("<td class=\"quiet\" colspan=\"4\">no tag</td></tr>\n");
   return row.markup("<td>")
       .link(tag_path(line.name, line.newest->name), line.newest->name)
-      .element("</td><td class=\"number\">", fmt::format("{}", line.tags), "</td>")
+      .markup("</td>")
       .add(size_cell(line.newest->size))
       .add(age_cell(frame, line.newest->moved))
-      .markup("</tr>\n");
+      .element("<td class=\"number\">", fmt::format("{}", line.tags), "</td></tr>\n");
 }
 
 Html nothing_here(const Frame& frame, const HomeView& view) {
@@ -132,9 +132,9 @@ Html nothing_here(const Frame& frame, const HomeView& view) {
 Html tag_row(const Frame& frame, const std::string& repository, const depot::Tag& tag) {
   return Html("<tr>")
       .add(name_cell(tag_path(repository, tag.name), tag.name))
-      .add(digest_cell(repository, tag.digest))
       .add(size_cell(tag.size))
       .add(age_cell(frame, tag.moved))
+      .add(digest_cell(repository, tag.digest))
       .markup("</tr>\n");
 }
 
@@ -295,8 +295,8 @@ Html home_page(const Frame& frame, const HomeView& view) {
     content.add(nothing_here(frame, view));
   } else {
     content.add(table("Repositories",
-                      "<th>Name</th><th>Newest tag</th><th class=\"number\">Tags</th>"
-                      "<th class=\"number\">Size</th><th>Pushed</th>",
+                      "<th>Name</th><th>Newest tag</th><th class=\"number\">Size</th>"
+                      "<th>Pushed</th><th class=\"number\">Tags</th>",
                       rows));
   }
   if (!view.next.empty())
@@ -318,7 +318,7 @@ Html repository_page(const Frame& frame, const RepositoryView& view) {
   Html rows;
   for (const depot::Tag& tag : view.list.tags) rows.add(tag_row(frame, view.name, tag));
   content.markup("<h2>Tags</h2>\n")
-      .add(table("Tags", "<th>Tag</th><th>Digest</th><th class=\"number\">Size</th><th>Pushed</th>",
+      .add(table("Tags", "<th>Tag</th><th class=\"number\">Size</th><th>Pushed</th><th>Digest</th>",
                  rows))
       .add(page_links(view));
   return page(frame, view.name, content);

@@ -67,7 +67,6 @@ Response page_reply(int status, const Html& html) {
   response.headers.set("Referrer-Policy", "no-referrer");
   response.headers.set("X-Frame-Options", "DENY");
   response.headers.set("Cross-Origin-Resource-Policy", "same-origin");
-  response.headers.set("Cross-Origin-Opener-Policy", "same-origin");
   // What one may see, another may not.
   response.headers.set("Cache-Control", "private, no-cache");
   response.headers.set("Vary", "Authorization");
