@@ -28,9 +28,10 @@ std::string capitalized(std::string text) {
   return text;
 }
 
-std::uint64_t size_of(const std::vector<Part>& parts) {
-  std::uint64_t size = 0;
-  for (const Part& part : parts)
+// Of all that the manifest names.
+std::uint64_t size_of(const Artifact& artifact) {
+  std::uint64_t size = artifact.config ? artifact.config->size : 0;
+  for (const Part& part : artifact.parts)
     if (__builtin_add_overflow(size, part.descriptor.size, &size)) return UINT64_MAX;
   return size;
 }
@@ -204,7 +205,7 @@ Artifact read_artifact(const depot::StoredManifest& manifest) {
   Artifact artifact;
   const bool index = oci::media::is_index(manifest.media_type);
   const Status read = index ? read_index(manifest, artifact) : read_single(manifest, artifact);
-  artifact.size = size_of(artifact.parts);
+  artifact.size = size_of(artifact);
   if (read) return artifact;
   return {.what = "Manifest of type " + printable(manifest.media_type, 150),
           .note =

@@ -41,7 +41,7 @@ thead th{font-size:.85rem;font-weight:600;color:var(--quiet);white-space:nowrap}
 tbody th{font-weight:600}
 th.name{min-width:11rem;overflow-wrap:anywhere}
 td.value{min-width:14rem;overflow-wrap:anywhere}
-@media (max-width:40rem){dl.facts{grid-template-columns:1fr 1fr}th,td{padding:.4rem .5rem}th.name{min-width:8.5rem}}
+@media (max-width:40rem){th,td{padding:.4rem .5rem}th.name{min-width:8.5rem}}
 td.fixed,td.number{white-space:nowrap}
 td.number,th.number{text-align:right;font-variant-numeric:tabular-nums}
 code,pre{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace;font-size:.9em}
@@ -49,7 +49,7 @@ code{background:var(--raised);border-radius:.25rem;padding:.1em .3em}
 pre{background:var(--raised);border:1px solid var(--line);border-radius:.5rem;padding:.7rem .9rem;overflow-x:auto;overflow-wrap:normal}
 pre code{background:none;padding:0}
 td code{white-space:nowrap}
-dl.facts{display:grid;grid-template-columns:repeat(auto-fill,minmax(10.5rem,1fr));gap:.8rem 1.2rem;margin:1rem 0}
+dl.facts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(10.5rem,45%),1fr));gap:.8rem 1.2rem;margin:1rem 0}
 dl.facts dt{color:var(--quiet);font-size:.85rem}
 dl.facts dd{margin:0;font-weight:550}
 .quiet{color:var(--quiet)}

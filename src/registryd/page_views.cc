@@ -174,7 +174,9 @@ Html facts_of(const ManifestView& view) {
   Html list("<dl class=\"facts\">\n");
   list.add(fact("Kind", artifact.what));
   for (const Fact& known : artifact.facts) list.add(fact(known.name, known.value));
-  if (!artifact.parts.empty()) list.add(fact("Size", format_size(artifact.size)));
+  // An index only knows the sizes of its manifests, which is not what anybody pulls.
+  const bool sized = artifact.kind != Artifact::Kind::kIndex && artifact.size > 0;
+  if (sized) list.add(fact("Size", format_size(artifact.size)));
   return list.markup("</dl>\n");
 }
 
