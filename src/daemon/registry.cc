@@ -14,6 +14,7 @@
 #include "http/browser_guard.h"
 #include "http/server.h"
 #include "metrics/metrics.h"
+#include "registryd/web_page.h"
 #include "rt/async.h"
 
 namespace berth::daemon {
@@ -55,41 +56,54 @@ http::ServerLimits limits_of(const Settings& settings) {
   return limits;
 }
 
-// The registry, its health and its metrics, behind the rules for browsers.
+// The registry, its health, its metrics and its page, behind the rules for browsers.
 class Front : public http::Service {
  public:
-  Front(registryd::Registry& registry, const metrics::Registry& metrics, http::BrowserRules rules,
-        bool any_secure_host)
+  Front(registryd::Registry& registry, registryd::WebPage& page, const metrics::Registry& metrics,
+        http::BrowserRules rules, bool any_secure_host)
       : registry_(registry),
+        page_(page),
         metrics_(metrics),
         rules_(std::move(rules)),
         any_secure_host_(any_secure_host) {}
 
   rt::Task<Result<http::Response>> handle(rt::Op& op, http::Request request) override {
+    // A link from a wiki to the page is no attack: it only reads, and is shown to who clicked.
+    if (is_page(request) && registryd::WebPage::is_visit(request))
+      request.headers.remove("Sec-Fetch-Site");
     if (auto refused = http::guard_browser(request, rules_of(request), http::FormTypes::kAllow))
       co_return std::move(*refused);
     if (registryd::Registry::owns(request.url.path))
       co_return co_await registry_.handle(op, std::move(request));
-    const bool reads = request.method == "GET" || request.method == "HEAD";
-    if (reads && (request.url.path == "/healthz" || request.url.path == "/readyz"))
-      co_return http::reply(200, "text/plain; charset=utf-8", "ok\n");
-    if (reads && request.url.path == "/metrics")
+    if (is_page(request)) co_return co_await page_.handle(op, std::move(request));
+    if (request.method != "GET" && request.method != "HEAD") co_return only_reads();
+    if (request.url.path == "/metrics")
       co_return http::reply(200, "text/plain; version=0.0.4; charset=utf-8", metrics_.text());
-    co_return http::reply(404, "text/plain; charset=utf-8",
-                          "this is a registry: its address for clients is /v2/\n");
+    co_return http::reply(200, "text/plain; charset=utf-8", "ok\n");
   }
 
  private:
+  static bool is_page(const http::Request& request) {
+    const std::string& path = request.url.path;
+    return !registryd::Registry::owns(path) && path != "/healthz" && path != "/readyz" &&
+           path != "/metrics";
+  }
+  static http::Response only_reads() {
+    http::Response response = http::reply(405, "text/plain; charset=utf-8", "only GET and HEAD\n");
+    response.headers.set("Allow", "GET, HEAD");
+    return response;
+  }
   // Whoever logs in over TLS may call the registry by any of its names: a page of a stranger has
   // no credentials to send.
   http::BrowserRules rules_of(const http::Request& request) const {
     http::BrowserRules rules = rules_;
-    if (any_secure_host_ && request.secure && registryd::Registry::owns(request.url.path))
-      rules.hosts.emplace_back("*");
+    const bool logs_in = registryd::Registry::owns(request.url.path) || is_page(request);
+    if (any_secure_host_ && request.secure && logs_in) rules.hosts.emplace_back("*");
     return rules;
   }
 
   registryd::Registry& registry_;
+  registryd::WebPage& page_;
   const metrics::Registry& metrics_;
   http::BrowserRules rules_;
   bool any_secure_host_;
@@ -114,7 +128,8 @@ class RegistryDaemon {
         listeners_(std::move(listeners)),
         metrics_(std::move(metrics)),
         host_(std::move(host)),
-        front_(host_->registry(), *metrics_, browser_rules(settings_, listeners_),
+        page_(loop, host_->depot(), host_->gate()),
+        front_(host_->registry(), page_, *metrics_, browser_rules(settings_, listeners_),
                !settings_.htpasswd.empty()),
         access_log_(front_, log_format(configuration.settings.log)),
         server_(loop, settings_.access_log ? static_cast<http::Service&>(access_log_) : front_,
@@ -136,6 +151,7 @@ class RegistryDaemon {
   std::vector<Listen> listeners_;
   std::unique_ptr<metrics::Registry> metrics_;
   std::unique_ptr<RegistryHost> host_;
+  registryd::WebPage page_;
   Front front_;
   AccessLog access_log_;
   http::Server server_;

@@ -141,11 +141,27 @@ struct TagMove {
   std::string actor;
 };
 
+// A tag as a person looks for it.
+struct Tag {
+  std::string name;
+  std::string digest;
+  std::uint64_t size = 0;  // of all that its manifest, and those of an index, say to need
+  std::chrono::sys_seconds moved{};
+};
+struct TagList {
+  std::vector<Tag> tags;
+  std::size_t total = 0;
+};
+
 struct Lists {
   virtual ~Lists() = default;
   // nullopt: there is no such repository.
   virtual rt::Task<Result<std::optional<Page>>> tags(rt::Op& op, std::string repository,
                                                      PageRequest request) = 0;
+  // Newest first, without the first `skip`. nullopt: there is no such repository.
+  virtual rt::Task<Result<std::optional<TagList>>> tag_list(rt::Op& op, std::string repository,
+                                                            std::size_t skip,
+                                                            std::size_t limit) = 0;
   virtual rt::Task<Result<Page>> repositories(rt::Op& op, PageRequest request) = 0;
   // In the order of their digests; those behind `request.last`.
   virtual rt::Task<Result<std::vector<Referrer>>> referrers(rt::Op& op, std::string repository,

@@ -69,6 +69,35 @@ TEST_F(DepotTest, WhatAManifestNamesAndIsNotThereIsTold) {
   EXPECT_EQ(missing[0], oci::Digest::of(as_bytes("two")));
 }
 
+TEST_F(DepotTest, TagsAreListedWithTheirSizes) {
+  const oci::Digest one = put("a", manifest({"one", "three"}, {"v1", "v2"}));
+  PushedManifest index = manifest({}, {"all"});
+  index.children = {{.digest = one, .size = 100}};
+  put("a", index);
+  const TagList all = run(seam().lists.tag_list(op_, "a", 0, 10)).value().value();
+  ASSERT_EQ(all.tags.size(), 3u);
+  EXPECT_EQ(all.total, 3u);
+  for (const Tag& tag : all.tags) {
+    EXPECT_EQ(tag.size, tag.name == "all" ? 108u : 8u) << tag.name;
+    EXPECT_GT(tag.moved.time_since_epoch().count(), 0);
+  }
+  const TagList rest = run(seam().lists.tag_list(op_, "a", 1, 1)).value().value();
+  ASSERT_EQ(rest.tags.size(), 1u);
+  EXPECT_EQ(rest.tags[0].name, all.tags[1].name);
+  EXPECT_EQ(rest.total, 3u);
+  EXPECT_FALSE(run(seam().lists.tag_list(op_, "none", 0, 10)).value());
+}
+
+TEST_F(DepotTest, SizesThatNobodyCanHaveDoNotBreakTheList) {
+  PushedManifest pushed = manifest({}, {"v1"});
+  for (const char* name : {"a", "b", "c", "d"})
+    pushed.children.push_back(
+        {.digest = oci::Digest::of(as_bytes(name)), .size = std::uint64_t{1} << 62});
+  put("a", pushed);
+  EXPECT_EQ(run(seam().lists.tag_list(op_, "a", 0, 10)).value().value().tags[0].size,
+            static_cast<std::uint64_t>(INT64_MAX));
+}
+
 TEST_F(DepotTest, ListsHavePages) {
   put("a", manifest({"one"}, {"v3", "v1", "V2", "v2"}));
   put("b/c", manifest({"one"}, {"v1"}));

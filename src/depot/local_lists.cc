@@ -1,5 +1,7 @@
 #include "depot/local_lists.h"
 
+#include <algorithm>
+
 namespace berth::depot {
 namespace {
 
@@ -71,6 +73,31 @@ Result<Rows> query_moves(Database& database, std::int64_t repository, const std:
       repository, tag, before, limit);
 }
 
+// Sizes are what manifests claim: total() does not overflow, a sum() would fail.
+constexpr const char* kTagList =
+    "SELECT tag, digest, moved, (SELECT total(e.size) + total((SELECT total(g.size) FROM edges g "
+    "WHERE g.parent = e.child)) FROM edges e WHERE e.parent = digest) "
+    "FROM (SELECT tag, digest, moved FROM tags WHERE repository = ? "
+    "ORDER BY moved DESC, tag LIMIT ? OFFSET ?) ORDER BY moved DESC, tag";
+
+Result<std::vector<Tag>> tags_of(Rows rows) {
+  std::vector<Tag> found;
+  for (;;) {
+    TRY(const bool more, rows.next());
+    if (!more) return found;
+    found.push_back({.name = rows.text(0),
+                     .digest = rows.text(1),
+                     .size = static_cast<std::uint64_t>(std::max<std::int64_t>(rows.integer(3), 0)),
+                     .moved = time_of(rows.integer(2))});
+  }
+}
+
+Result<std::size_t> count_tags(Database& database, std::int64_t repository) {
+  TRY(Rows rows, database.query("SELECT count(*) FROM tags WHERE repository = ?", repository));
+  TRY(const bool found, rows.next());
+  return found ? static_cast<std::size_t>(rows.integer(0)) : 0;
+}
+
 }  // namespace
 
 rt::Task<Result<std::optional<Page>>> LocalLists::tags(rt::Op& op, std::string repository,
@@ -83,6 +110,20 @@ rt::Task<Result<std::optional<Page>>> LocalLists::tags(rt::Op& op, std::string r
                        *id, request.last, one_more(request.limit)));
     TRY(Page page, page_of(std::move(rows), request.limit));
     return page;
+  });
+}
+
+rt::Task<Result<std::optional<TagList>>> LocalLists::tag_list(rt::Op& op, std::string repository,
+                                                              std::size_t skip, std::size_t limit) {
+  co_return co_await shelf_.read(op, [&](Database& database) -> Result<std::optional<TagList>> {
+    TRY(const auto id, repository_id(database, repository));
+    if (!id) return std::nullopt;
+    TagList list;
+    TRY(list.total, count_tags(database, *id));
+    TRY(Rows rows, database.query(kTagList, *id, static_cast<std::int64_t>(limit),
+                                  static_cast<std::int64_t>(skip)));
+    TRY(list.tags, tags_of(std::move(rows)));
+    return list;
   });
 }
 

@@ -11,6 +11,8 @@ class LocalLists : public Lists {
 
   rt::Task<Result<std::optional<Page>>> tags(rt::Op& op, std::string repository,
                                              PageRequest request) override;
+  rt::Task<Result<std::optional<TagList>>> tag_list(rt::Op& op, std::string repository,
+                                                    std::size_t skip, std::size_t limit) override;
   rt::Task<Result<Page>> repositories(rt::Op& op, PageRequest request) override;
   rt::Task<Result<std::vector<Referrer>>> referrers(rt::Op& op, std::string repository,
                                                     oci::Digest subject,

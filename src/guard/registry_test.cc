@@ -81,7 +81,8 @@ TEST(Signers, ALineIsANameAndAKey) {
         std::string("alice ssh-ed25519 x")})
     EXPECT_EQ(Signers::parse(text, "f").error().code(), Code::kInvalid) << text;
   const auto signers = Signers::parse("alice ssh-ed25519 " + key, "f").value();
-  for (const std::string& credentials : {std::string(), key, key + ":", key + ":AAAA", ":AAAA"})
+  for (const std::string& credentials :
+       {std::string(), key, key + ":", key + ":AAAA", std::string(":AAAA")})
     EXPECT_FALSE(signers.signer(credentials, "message")) << credentials;
 }
 
