@@ -94,7 +94,7 @@ struct Settings {
     std::vector<std::string> mirrors;           // URLs, for Docker Hub pulls only
     std::vector<std::string> token_hosts;       // REGISTRY=HOST: also asked for its tokens
     std::string ca_file;                        // PEM, besides the system's
-    std::uint64_t parallel = 4;                 // layers that move at once
+    std::uint64_t parallel = 8;                 // layers that move at once
     std::uint64_t max_manifest = 4u << 20;      // bytes of a manifest
     std::map<std::string, RegistryHost> hosts;  // [registry.host."NAME"]
   } registry;

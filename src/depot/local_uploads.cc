@@ -90,7 +90,12 @@ class LocalUploads::Turn {
 
 Result<std::unique_ptr<LocalUploads>> LocalUploads::open(Shelf& shelf, Limits limits) {
   TRY(std::string key, secret(shelf, kKeyFile));
-  return std::unique_ptr<LocalUploads>(new LocalUploads(shelf, limits, std::move(key)));
+  std::unique_ptr<LocalUploads> uploads(new LocalUploads(shelf, limits, std::move(key)));
+  TRY(const fs::Dir ingest, shelf.root().subdir(store::kIngestFolder));
+  TRY(const auto names, ingest.list());
+  uploads->unfinished_ = static_cast<std::size_t>(std::ranges::count_if(
+      names, [](const std::string& name) { return name.starts_with(kPrefix); }));
+  return uploads;
 }
 
 std::string LocalUploads::seal(std::string_view uuid, std::string_view repository) const {
@@ -112,12 +117,13 @@ std::string LocalUploads::file_name(std::string_view id) {
 
 rt::Task<Result<std::string>> LocalUploads::begin(rt::Op& op, std::string repository) {
   CO_TRY_OK(op.check());
-  if (sessions_.size() >= limits_.sessions) {
+  if (unfinished_ >= limits_.sessions) {
     co_return std::unexpected(
         Error(Code::kRateLimited,
-              fmt::format("{} uploads are open: try again when some are done", sessions_.size()))
+              fmt::format("{} uploads are unfinished: try again when some are done", unfinished_))
             .with_retry_after(std::chrono::seconds(10)));
   }
+  close_idle();
   const std::string uuid = make_uuid();
   std::string id = uuid + "." + seal(uuid, repository);
   const auto session = std::make_shared<Session>(shelf_.loop());
@@ -125,8 +131,17 @@ rt::Task<Result<std::string>> LocalUploads::begin(rt::Op& op, std::string reposi
   CO_TRY(session->file, co_await rt::blocking(shelf_.loop(), [this, &id] {
            return shelf_.root().create_new(file_name(id));
          }));
+  ++unfinished_;
   sessions_.emplace(id, session);
   co_return id;
+}
+
+// What nobody works on goes on from its file when somebody comes back.
+void LocalUploads::close_idle() {
+  if (sessions_.size() < limits_.open_at_once) return;
+  std::erase_if(sessions_, [](const auto& entry) {
+    return entry.second->turn == nullptr && entry.second.use_count() == 1;
+  });
 }
 
 rt::Task<Result<std::shared_ptr<LocalUploads::Session>>> LocalUploads::find(rt::Op& op,
@@ -238,6 +253,8 @@ rt::Task<Status> LocalUploads::finish(rt::Op& op, std::string repository, std::s
   if (!session) co_return fail(Code::kNotFound, "there is no upload {}", printable(id, 80));
   CO_TRY(const auto turn, co_await Turn::take(op, session));
   session->over = true;  // the hash can be ended once only
+  // All of it is here: a caller that leaves now finds the blob when it asks again.
+  rt::Op unhurried;
   const auto found = co_await digest_of(*session, digest.algorithm());
   Result<bool> done = false;
   if (!found) {
@@ -246,10 +263,13 @@ rt::Task<Status> LocalUploads::finish(rt::Op& op, std::string repository, std::s
     done = fail(Code::kDigestMismatch, "the {} bytes that came are {}, not {}: push the blob again",
                 session->held, found->string(), digest.string());
   } else {
-    done = co_await publish(op, *session, std::move(repository), digest);
+    done = co_await publish(unhurried, *session, std::move(repository), digest);
   }
-  sessions_.erase(id);
   const bool moved = done && *done;  // the file is the blob's now
+  if (moved) {
+    sessions_.erase(id);
+    --unfinished_;
+  }
   if (!moved) CO_TRY_OK(co_await drop(std::move(id)));
   if (!done) co_return std::unexpected(done.error());
   co_return Status();
@@ -272,6 +292,7 @@ rt::Task<Result<bool>> LocalUploads::publish(rt::Op& op, Session& session, std::
 
 rt::Task<Status> LocalUploads::drop(std::string id) {
   sessions_.erase(id);
+  --unfinished_;
   co_return co_await rt::blocking(shelf_.loop(),
                                   [this, &id] { return shelf_.root().remove(file_name(id)); });
 }
@@ -295,7 +316,8 @@ rt::Task<Status> LocalUploads::expire(rt::Op& op, std::chrono::seconds older_tha
   std::vector<std::string> known;
   for (const auto& [id, session] : sessions_) known.push_back(file_name(id));
   CO_TRY_OK(op.check());
-  co_return co_await rt::blocking(shelf_.loop(), [this, &known, older_than]() -> Status {
+  std::size_t expired = 0;
+  const Status done = co_await rt::blocking(shelf_.loop(), [&]() -> Status {
     TRY(const fs::Dir ingest, shelf_.root().subdir(store::kIngestFolder));
     TRY(const auto names, ingest.list());
     for (const std::string& name : names) {
@@ -307,10 +329,14 @@ rt::Task<Status> LocalUploads::expire(rt::Op& op, std::chrono::seconds older_tha
           store::now().time_since_epoch() -
           std::chrono::floor<std::chrono::seconds>(std::chrono::nanoseconds(info->mtime_ns));
       // Also manifests that were not stored and trash that was not emptied: their server died.
-      if (age >= older_than) TRY_OK(ingest.remove_tree(name));
+      if (age < older_than) continue;
+      TRY_OK(ingest.remove_tree(name));
+      if (name.starts_with(kPrefix)) ++expired;
     }
     return {};
   });
+  unfinished_ -= std::min(unfinished_, expired);
+  co_return done;
 }
 
 }  // namespace berth::depot

@@ -19,7 +19,8 @@ namespace berth::depot {
 class LocalUploads : public Uploads {
  public:
   struct Limits {
-    std::size_t sessions = 10'000;                        // unfinished uploads
+    std::size_t sessions = 10'000;   // unfinished uploads
+    std::size_t open_at_once = 256;  // of them with an open file; the idle ones are closed first
     std::uint64_t disk_reserve = std::uint64_t{1} << 28;  // bytes that stay free
   };
   // Blocking; makes the key of the seals when there is none.
@@ -38,6 +39,7 @@ class LocalUploads : public Uploads {
   // Takes away what nobody touched for so long.
   rt::Task<Status> expire(rt::Op& op, std::chrono::seconds older_than);
   std::size_t open_sessions() const { return sessions_.size(); }
+  std::size_t unfinished() const { return unfinished_; }
 
  private:
   struct Session;
@@ -62,10 +64,12 @@ class LocalUploads : public Uploads {
   rt::Task<Result<bool>> publish(rt::Op& op, Session& session, std::string repository,
                                  oci::Digest digest);
   rt::Task<Status> drop(std::string id);
+  void close_idle();
 
   Shelf& shelf_;
   Limits limits_;
   std::string key_;
+  std::size_t unfinished_ = 0;  // files, whether open or not
   std::map<std::string, std::shared_ptr<Session>, std::less<>> sessions_;
 };
 

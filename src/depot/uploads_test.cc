@@ -128,6 +128,49 @@ TEST_F(UploadsTest, TooManyAreToldToWait) {
   EXPECT_TRUE(second.error().retry_after());
 }
 
+TEST_F(UploadsTest, IdleOnesAreClosedAndGoOnFromTheirFiles) {
+  open({.open_at_once = 4, .disk_reserve = 0});
+  std::vector<std::string> ids;
+  for (int i = 0; i < 20; ++i) {
+    ids.push_back(begin("a"));
+    ASSERT_TRUE(append("a", ids.back(), "ab"));
+  }
+  EXPECT_LE(uploads().open_sessions(), 4u);
+  EXPECT_EQ(uploads().unfinished(), 20u);
+  const oci::Digest digest = oci::Digest::of(as_bytes("abcd"));
+  for (const std::string& id : ids) {
+    ASSERT_EQ(append("a", id, "cd", 2).value(), 4u);
+    ASSERT_TRUE(finish("a", id, digest));
+  }
+  EXPECT_EQ(uploads().unfinished(), 0u);
+  begin("a");
+  open();
+  EXPECT_EQ(uploads().unfinished(), 1u);
+}
+
+TEST_F(UploadsTest, ACallerThatLeavesWhileItsBlobIsFinishedFindsIt) {
+  const std::string id = begin("a");
+  ASSERT_TRUE(append("a", id, std::string(1 << 20, 'x')));
+  const oci::Digest digest =
+      oci::Digest::of(as_bytes(std::string(1 << 20, 'x')), crypto::Algorithm::kSha512);
+  struct Steps {
+    static rt::Task<Status> leave(UploadsTest& test, std::string id, oci::Digest digest) {
+      rt::Op caller;
+      rt::Scope scope(*test.loop_);
+      scope.spawn(finish(test, caller, std::move(id), std::move(digest)));
+      caller.cancel();
+      co_return co_await scope.join();
+    }
+    static rt::Task<Status> finish(UploadsTest& test, rt::Op& caller, std::string id,
+                                   oci::Digest digest) {
+      (void)co_await test.uploads().finish(caller, "a", std::move(id), std::move(digest));
+      co_return Status();
+    }
+  };
+  ASSERT_TRUE(run(Steps::leave(*this, id, digest)));
+  EXPECT_EQ(find("a", digest), 1u << 20);
+}
+
 TEST_F(UploadsTest, TheForgottenExpire) {
   const std::string id = begin("a");
   ASSERT_TRUE(run(uploads().expire(op_, std::chrono::hours(1))));
