@@ -5,13 +5,12 @@
 
 #include "base/text.h"
 #include "crypto/hash.h"
-#include "fs/file.h"
 #include "guard/permissions.h"
+#include "guard/user_file.h"
 
 namespace berth::guard {
 namespace {
 
-constexpr std::size_t kMostBytes = 1024 * 1024;
 constexpr std::size_t kLongestPassword = 1024;
 // bcrypt of nobody's password, at htpasswd's default cost: what an unknown user is checked against.
 constexpr const char* kNobody = "$2y$05$PEEbC3R4VMuJh8B5ovf0zOh2JDmYRDVw0k30XHku2aWiFTfrcyw.G";
@@ -31,14 +30,7 @@ bool matches(const std::string& password, const std::string& hash) {
 }  // namespace
 
 Result<Htpasswd> Htpasswd::load(const std::string& path) {
-  TRY(const fs::File file, fs::open_user_file(path));
-  TRY(const fs::FileInfo info, file.info());
-  if (info.size > kMostBytes)
-    return fail(Code::kTooLarge, "{} is larger than a file of users may be", path);
-  std::string text(info.size, '\0');
-  TRY(const std::size_t count,
-      file.read_at(0, std::as_writable_bytes(std::span(text.data(), text.size()))));
-  text.resize(count);
+  TRY(const std::string text, read_user_file(path));
   return parse(text, path);
 }
 

@@ -2,13 +2,12 @@
 
 #include "base/text.h"
 #include "crypto/ed25519.h"
-#include "fs/file.h"
 #include "guard/permissions.h"
+#include "guard/user_file.h"
 
 namespace berth::guard {
 namespace {
 
-constexpr std::size_t kMostBytes = 1024 * 1024;
 constexpr std::string_view kType = "ssh-ed25519";
 // Both parts of an SSH key's wire form carry their length in four bytes.
 constexpr std::size_t kKeyBytes = 32;
@@ -27,13 +26,7 @@ std::optional<std::string> raw_key(std::string_view coded) {
 }  // namespace
 
 Result<Signers> Signers::load(const std::string& path) {
-  TRY(const fs::File file, fs::open_user_file(path));
-  TRY(const fs::FileInfo info, file.info());
-  if (info.size > kMostBytes)
-    return fail(Code::kTooLarge, "{} is larger than a file of keys may be", path);
-  std::string text(info.size, '\0');
-  TRY(const std::size_t count, file.read_at(0, std::as_writable_bytes(std::span(text))));
-  text.resize(count);
+  TRY(const std::string text, read_user_file(path));
   return parse(text, path);
 }
 

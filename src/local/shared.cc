@@ -167,18 +167,6 @@ control::Model show(const store::Record& record, const model::Summary& summary) 
 
 namespace {
 
-std::string_view artifact_name(model::Kind kind) {
-  switch (kind) {
-    case model::Kind::kDockerV01:
-      return "docker.ai v0.1";
-    case model::Kind::kDockerV02:
-      return "docker.ai v0.2";
-    case model::Kind::kModelPack:
-      return "ModelPack";
-  }
-  return "";
-}
-
 control::ModelFile show_file(const model::File& file) {
   return {.path = file.path,
           .role = std::string(model::to_string(file.role)),
@@ -202,7 +190,7 @@ control::ModelDetail show_detail(const model::Loaded& loaded) {
   detail.model.context_size = model.context_size ? model.context_size : model.context_length;
   detail.model.size = model.size;
   detail.model.config = model.api_config;
-  detail.artifact = artifact_name(model.kind);
+  detail.artifact = model::display_name(model.kind);
   detail.media_type = loaded.manifest.media_type;
   detail.manifest_digest = loaded.manifest.digest.string();
   if (loaded.index) detail.index_digest = loaded.index->digest.string();

@@ -35,6 +35,18 @@ std::string_view to_string(Kind kind) {
   return "";
 }
 
+std::string_view display_name(Kind kind) {
+  switch (kind) {
+    case Kind::kDockerV01:
+      return "docker.ai v0.1";
+    case Kind::kDockerV02:
+      return "docker.ai v0.2";
+    case Kind::kModelPack:
+      return "ModelPack";
+  }
+  return "";
+}
+
 std::string_view to_string(Role role) {
   return std::ranges::find(kRoles, role, [](const auto& entry) { return entry.first; })->second;
 }

@@ -15,7 +15,8 @@
 namespace berth::model {
 
 enum class Kind { kDockerV01, kDockerV02, kModelPack };
-std::string_view to_string(Kind kind);  // "docker v0.1", "docker v0.2", "modelpack"
+std::string_view to_string(Kind kind);     // "docker v0.1", "docker v0.2", "modelpack"
+std::string_view display_name(Kind kind);  // "docker.ai v0.1", "docker.ai v0.2", "ModelPack"
 
 enum class Role {
   kWeights,

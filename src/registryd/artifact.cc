@@ -124,18 +124,6 @@ std::string licence_of(const Artifact& artifact, const json::View& config) {
   return names;
 }
 
-std::string_view name_of(model::Kind kind) {
-  switch (kind) {
-    case model::Kind::kDockerV01:
-      return "docker.ai v0.1";
-    case model::Kind::kDockerV02:
-      return "docker.ai v0.2";
-    case model::Kind::kModelPack:
-      return "ModelPack";
-  }
-  return "";
-}
-
 // Roles, and names for what has none. A file that the model has twice is one there.
 void name_files(std::vector<Part>& parts, const std::vector<model::File>& files) {
   std::map<std::pair<oci::Digest, std::string>, const model::File*> known;
@@ -156,7 +144,7 @@ Status add_model(Artifact& artifact, const depot::StoredManifest& manifest,
                  std::string_view config) {
   TRY(const model::Model read, model::read_model(manifest.bytes, manifest.media_type, config));
   TRY(const json::Value value, json::parse(config, "the config", {.bytes = kMostConfig}));
-  artifact.what = fmt::format("Model ({})", name_of(read.kind));
+  artifact.what = fmt::format("Model ({})", model::display_name(read.kind));
   add(artifact, "Architecture", read.architecture);
   add(artifact, "Parameters", read.parameters);
   add(artifact, "Quantization", read.quantization);

@@ -37,6 +37,14 @@ def registry(folder):
 
 
 @pytest.fixture
+def own_registry(folder):
+    """Berth's own."""
+    running = berthlab.OwnRegistry(folder / "own")
+    yield running
+    running.close()
+
+
+@pytest.fixture
 def private_registry(folder):
     (folder / "p").mkdir()
     running = berthlab.Registry(folder / "p", htpasswd=("alice", "s3cret-canary"))

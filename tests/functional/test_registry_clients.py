@@ -15,18 +15,6 @@ import berthlab
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
 
-@pytest.fixture
-def registry(tmp_path):
-    registry = berthlab.OwnRegistry(tmp_path / "r")
-    yield registry
-    registry.close()
-
-
-@pytest.fixture
-def berth(tmp_path):
-    return berthlab.Berth(tmp_path / "u")
-
-
 def run(*args, **kwargs):
     done = subprocess.run([str(a) for a in args], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120, **kwargs)
     assert done.returncode == 0, (args, done.stdout)
@@ -37,8 +25,8 @@ def sha256(data):
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
-def test_a_model_goes_there_and_comes_back(registry, berth, tmp_path):
-    model = f"{registry.host}/ai/tiny:1"
+def test_a_model_goes_there_and_comes_back(own_registry, berth, tmp_path):
+    model = f"{own_registry.host}/ai/tiny:1"
     berth.run("package", "--gguf", berthlab.gguf(tmp_path / "tiny.gguf"), model)
     id = berth.json("inspect", model)["id"]
     berth.run("push", model)
@@ -48,16 +36,16 @@ def test_a_model_goes_there_and_comes_back(registry, berth, tmp_path):
     berth.run("fsck", "--read-data")
 
 
-def test_oras_pushes_and_pulls(registry, tmp_path):
+def test_oras_pushes_and_pulls(own_registry, tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in/a.txt").write_text("hello")
-    run(berthlab.part("oras"), "push", "--plain-http", f"{registry.host}/o/a:1", "a.txt", cwd=tmp_path / "in")
+    run(berthlab.part("oras"), "push", "--plain-http", f"{own_registry.host}/o/a:1", "a.txt", cwd=tmp_path / "in")
     (tmp_path / "sbom.json").write_text("{}")
-    run(berthlab.part("oras"), "attach", "--plain-http", "--artifact-type", "application/sbom", f"{registry.host}/o/a:1", "sbom.json", cwd=tmp_path)
-    assert "application/sbom" in run(berthlab.part("oras"), "discover", "--plain-http", f"{registry.host}/o/a:1")
-    run(berthlab.part("oras"), "pull", "--plain-http", "-o", tmp_path / "out", f"{registry.host}/o/a:1")
+    run(berthlab.part("oras"), "attach", "--plain-http", "--artifact-type", "application/sbom", f"{own_registry.host}/o/a:1", "sbom.json", cwd=tmp_path)
+    assert "application/sbom" in run(berthlab.part("oras"), "discover", "--plain-http", f"{own_registry.host}/o/a:1")
+    run(berthlab.part("oras"), "pull", "--plain-http", "-o", tmp_path / "out", f"{own_registry.host}/o/a:1")
     assert (tmp_path / "out/a.txt").read_text() == "hello"
-    assert run(berthlab.part("oras"), "repo", "tags", "--plain-http", f"{registry.host}/o/a").split() == ["1"]
+    assert run(berthlab.part("oras"), "repo", "tags", "--plain-http", f"{own_registry.host}/o/a").split() == ["1"]
 
 
 def image_layout(folder):
@@ -85,38 +73,38 @@ def run_bytes(*args):
 
 
 @pytest.mark.parametrize("format", ["oci", "v2s2"])
-def test_skopeo_copies_images_of_both_types(registry, tmp_path, format):
+def test_skopeo_copies_images_of_both_types(own_registry, tmp_path, format):
     image_layout(tmp_path / "in")
     skopeo = berthlab.part("skopeo")
-    place = f"docker://{registry.host}/s/image:{format}"
+    place = f"docker://{own_registry.host}/s/image:{format}"
     run(skopeo, "copy", "--dest-tls-verify=false", "--format", format, f"oci:{tmp_path}/in:x", place)
     run(skopeo, "copy", "--src-tls-verify=false", place, f"oci:{tmp_path}/out:x")
     raw = json.loads(run(skopeo, "inspect", "--raw", "--tls-verify=false", place))
     assert ("docker" in raw["mediaType"]) == (format == "v2s2")
     run(skopeo, "delete", "--tls-verify=false", place)
-    assert registry.request("GET", f"/v2/s/image/manifests/{format}")[0] == 404
+    assert own_registry.request("GET", f"/v2/s/image/manifests/{format}")[0] == 404
 
 
-def test_crane_pushes_copies_lists_and_deletes(registry, tmp_path):
+def test_crane_pushes_copies_lists_and_deletes(own_registry, tmp_path):
     digest = image_layout(tmp_path / "in")
     crane = berthlab.part("crane")
-    run(crane, "push", tmp_path / "in", f"{registry.host}/c/image:1")
-    run(crane, "validate", "--remote", f"{registry.host}/c/image:1")
-    run(crane, "cp", f"{registry.host}/c/image:1", f"{registry.host}/c/copy:1")
-    assert run(crane, "digest", f"{registry.host}/c/copy:1").strip() == digest
-    assert sorted(run(crane, "catalog", registry.host).split()) == ["c/copy", "c/image"]
-    run(crane, "tag", f"{registry.host}/c/copy:1", "2")
-    assert run(crane, "ls", f"{registry.host}/c/copy").split() == ["1", "2"]
-    run(crane, "delete", f"{registry.host}/c/copy@{digest}")
-    assert run(crane, "ls", f"{registry.host}/c/copy").split() == []
+    run(crane, "push", tmp_path / "in", f"{own_registry.host}/c/image:1")
+    run(crane, "validate", "--remote", f"{own_registry.host}/c/image:1")
+    run(crane, "cp", f"{own_registry.host}/c/image:1", f"{own_registry.host}/c/copy:1")
+    assert run(crane, "digest", f"{own_registry.host}/c/copy:1").strip() == digest
+    assert sorted(run(crane, "catalog", own_registry.host).split()) == ["c/copy", "c/image"]
+    run(crane, "tag", f"{own_registry.host}/c/copy:1", "2")
+    assert run(crane, "ls", f"{own_registry.host}/c/copy").split() == ["1", "2"]
+    run(crane, "delete", f"{own_registry.host}/c/copy@{digest}")
+    assert run(crane, "ls", f"{own_registry.host}/c/copy").split() == []
 
 
-def test_cosign_signs_and_verifies(registry, berth, tmp_path):
-    model = f"{registry.host}/ai/signed:1"
+def test_cosign_signs_and_verifies(own_registry, berth, tmp_path):
+    model = f"{own_registry.host}/ai/signed:1"
     berth.run("package", "--gguf", berthlab.gguf(tmp_path / "tiny.gguf"), model)
     berth.run("push", model)
-    digest = registry.request("HEAD", "/v2/ai/signed/manifests/1")[1]["docker-content-digest"]
-    name = f"{registry.host}/ai/signed@{digest}"
+    digest = own_registry.request("HEAD", "/v2/ai/signed/manifests/1")[1]["docker-content-digest"]
+    name = f"{own_registry.host}/ai/signed@{digest}"
     quiet = {**os.environ, "COSIGN_PASSWORD": "", "HOME": str(tmp_path)}
     cosign = berthlab.part("cosign")
     run(cosign, "generate-key-pair", cwd=tmp_path, env=quiet)

@@ -2,21 +2,7 @@
 
 import json
 
-import pytest
-
 import berthlab
-
-
-@pytest.fixture
-def registry(tmp_path):
-    registry = berthlab.OwnRegistry(tmp_path / "r")
-    yield registry
-    registry.close()
-
-
-@pytest.fixture
-def berth(tmp_path):
-    return berthlab.Berth(tmp_path / "u")
 
 
 def push(berth, registry, file, name):
@@ -30,49 +16,49 @@ def asked(berth, registry, *args):
     return berth.json("registry", *args, "--registry", registry.host, "--json")
 
 
-def test_a_real_model_is_known_by_its_header(registry, berth):
-    digest = push(berth, registry, berthlab.SMOLLM2, "ai/smollm2:latest")
-    found = asked(berth, registry, "search", "smollm", "--architecture", "llama", "--min-parameters", "100M", "--min-context", "4096")
+def test_a_real_model_is_known_by_its_header(own_registry, berth):
+    digest = push(berth, own_registry, berthlab.SMOLLM2, "ai/smollm2:latest")
+    found = asked(berth, own_registry, "search", "smollm", "--architecture", "llama", "--min-parameters", "100M", "--min-context", "4096")
     assert [(model["repository"], model["tags"], model["digest"]) for model in found] == [("ai/smollm2", ["latest"], digest)]
     assert (found[0]["format"], found[0]["quantization"], found[0]["findings"]) == ("gguf", "Q4_1", [])
     assert 130e6 < found[0]["parameters"] < 170e6
-    assert asked(berth, registry, "search", "--architecture", "qwen3") == []
-    assert asked(berth, registry, "search", "--max-size", "1MB") == []
-    text = berth.run("registry", "show", "ai/smollm2", "--registry", registry.host).stdout
+    assert asked(berth, own_registry, "search", "--architecture", "qwen3") == []
+    assert asked(berth, own_registry, "search", "--max-size", "1MB") == []
+    text = berth.run("registry", "show", "ai/smollm2", "--registry", own_registry.host).stdout
     assert "Architecture:   llama" in text and digest in text and "Warning" not in text
-    listed = berth.run("registry", "ls", "--registry", registry.host).stdout
+    listed = berth.run("registry", "ls", "--registry", own_registry.host).stdout
     assert "ai/smollm2:latest" in listed and "(!)" not in listed
-    assert asked(berth, registry, "ls", "ai/smollm2")[0]["tag"] == "latest"
+    assert asked(berth, own_registry, "ls", "ai/smollm2")[0]["tag"] == "latest"
 
 
-def test_a_tag_that_moved_has_a_history(registry, berth, tmp_path):
-    first = push(berth, registry, berthlab.weights(tmp_path / "1.gguf", 1 << 20, 1), "team/x:v1")
-    second = push(berth, registry, berthlab.weights(tmp_path / "2.gguf", 1 << 20, 2), "team/x:v1")
-    moves = asked(berth, registry, "history", "team/x:v1")
+def test_a_tag_that_moved_has_a_history(own_registry, berth, tmp_path):
+    first = push(berth, own_registry, berthlab.weights(tmp_path / "1.gguf", 1 << 20, 1), "team/x:v1")
+    second = push(berth, own_registry, berthlab.weights(tmp_path / "2.gguf", 1 << 20, 2), "team/x:v1")
+    moves = asked(berth, own_registry, "history", "team/x:v1")
     assert [(move["before"], move["after"]) for move in moves] == [(first, second), ("", first)]
     assert moves[0]["actor"] == "anonymous"
 
 
-def test_what_two_tags_share_is_told_apart_and_the_rest_can_be_freed(registry, berth, tmp_path):
+def test_what_two_tags_share_is_told_apart_and_the_rest_can_be_freed(own_registry, berth, tmp_path):
     weights = tmp_path / "w.gguf"
     berthlab.weights(weights, 1 << 20)
-    push(berth, registry, weights, "team/x:v1")
-    berth.run("package", "--from", f"{registry.host}/team/x:v1", "--context-size", "2048", f"{registry.host}/team/x:v2")
-    berth.run("push", f"{registry.host}/team/x:v2")
-    models = asked(berth, registry, "du", "team/x")
+    push(berth, own_registry, weights, "team/x:v1")
+    berth.run("package", "--from", f"{own_registry.host}/team/x:v1", "--context-size", "2048", f"{own_registry.host}/team/x:v2")
+    berth.run("push", f"{own_registry.host}/team/x:v2")
+    models = asked(berth, own_registry, "du", "team/x")
     assert len(models) == 2
     for model in models:
         assert model["shared"] == weights.stat().st_size
         assert 0 < model["own"] < 10_000
-    whole = asked(berth, registry, "du")
+    whole = asked(berth, own_registry, "du")
     assert whole[0]["name"] == "team/x" and whole[0]["shared"] == 0
     assert weights.stat().st_size < whole[0]["bytes"] < weights.stat().st_size + 20_000
     # What was uploaded just now stays, even if nothing names it: the manifest may be on its way.
-    registry.push_blob("team/x", b"nobody names this")
-    assert asked(berth, registry, "gc", "--dry-run") == {"dry_run": True, "blobs": 0, "bytes": 0}
+    own_registry.push_blob("team/x", b"nobody names this")
+    assert asked(berth, own_registry, "gc", "--dry-run") == {"dry_run": True, "blobs": 0, "bytes": 0}
 
 
-def test_a_truncated_model_is_warned_of_or_refused(registry, berth, tmp_path):
+def test_a_truncated_model_is_warned_of_or_refused(own_registry, berth, tmp_path):
     whole = tmp_path / "w.gguf"
     berthlab.weights(whole, 1 << 20)
     half = whole.read_bytes()[: 1 << 19]
@@ -90,8 +76,8 @@ def test_a_truncated_model_is_warned_of_or_refused(registry, berth, tmp_path):
         return there.request("PUT", "/v2/team/half/manifests/v1", manifest,
                              {"Content-Type": "application/vnd.oci.image.manifest.v1+json"})
 
-    assert put(registry)[0] == 201
-    shown = asked(berth, registry, "show", "team/half:v1")
+    assert put(own_registry)[0] == 201
+    shown = asked(berth, own_registry, "show", "team/half:v1")
     assert len(shown["findings"]) == 1 and "model.gguf" in shown["findings"][0]
     strict = berthlab.OwnRegistry(tmp_path / "strict", env={"BERTH_REGISTRY_SERVER_CHECK_MODELS": "refuse"})
     try:

@@ -4,8 +4,6 @@ import json
 import re
 import subprocess
 
-import pytest
-
 import berthlab
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'&"
@@ -21,18 +19,6 @@ A **small** model, see [its home](https://example.com/tiny) and [not this](javas
 """
 CONFIG = {"descriptor": {"licenses": ["Apache-2.0"]}, "modelfs": {"type": "layers", "diffIds": []},
           "config": {"architecture": "llama", "paramSize": "135M", "quantization": "Q4_K_M", "format": "gguf"}}
-
-
-@pytest.fixture
-def registry(tmp_path):
-    registry = berthlab.OwnRegistry(tmp_path / "r")
-    yield registry
-    registry.close()
-
-
-@pytest.fixture
-def berth(tmp_path):
-    return berthlab.Berth(tmp_path / "u")
 
 
 def oras(*args, cwd):
@@ -67,52 +53,52 @@ def push_model_pack(registry, tmp_path, name):
     oras("attach", "--plain-http", "--artifact-type", "application/spdx+json", f"{registry.host}/{name}", "README.md", cwd=folder)
 
 
-def test_a_model_of_berth_is_told(registry, berth, tmp_path):
-    assert f"berth push {registry.host}/NAME:TAG" in page(registry, "/")
-    model = f"{registry.host}/ai/tiny:1"
+def test_a_model_of_berth_is_told(own_registry, berth, tmp_path):
+    assert f"berth push {own_registry.host}/NAME:TAG" in page(own_registry, "/")
+    model = f"{own_registry.host}/ai/tiny:1"
     berth.run("package", "--gguf", berthlab.gguf(tmp_path / "tiny.gguf"), model)
     berth.run("push", model)
-    home = page(registry, "/")
+    home = page(own_registry, "/")
     assert '<a href="/r/ai/tiny">ai/tiny</a>' in home and '<a href="/r/ai/tiny:1">1</a>' in home
-    assert "ai/tiny" in page(registry, "/?q=TIN") and "/r/ai/tiny" not in page(registry, "/?q=other")
-    digest = registry.request("HEAD", "/v2/ai/tiny/manifests/1")[1]["docker-content-digest"]
-    repository = page(registry, "/r/ai/tiny")
+    assert "ai/tiny" in page(own_registry, "/?q=TIN") and "/r/ai/tiny" not in page(own_registry, "/?q=other")
+    digest = own_registry.request("HEAD", "/v2/ai/tiny/manifests/1")[1]["docker-content-digest"]
+    repository = page(own_registry, "/r/ai/tiny")
     assert f"berth pull {model}" in repository and f"docker model pull {model}" in repository
     assert f"/r/ai/tiny@{digest}" in repository
-    shown = page(registry, "/r/ai/tiny:1")
+    shown = page(own_registry, "/r/ai/tiny:1")
     for part in ("Model (docker.ai v0.1)", "<dd>llama</dd>", "<dd>2048 tokens</dd>", "tiny.gguf", digest, "History of the tag 1"):
         assert part in shown, part
-    assert digest in page(registry, f"/r/ai/tiny@{digest}")
+    assert digest in page(own_registry, f"/r/ai/tiny@{digest}")
 
 
-def test_a_model_pack_with_its_card_and_everything_hostile_escaped(registry, tmp_path):
-    push_model_pack(registry, tmp_path, "team/tiny:1")
-    shown = page(registry, "/r/team/tiny:1")
+def test_a_model_pack_with_its_card_and_everything_hostile_escaped(own_registry, tmp_path):
+    push_model_pack(own_registry, tmp_path, "team/tiny:1")
+    shown = page(own_registry, "/r/team/tiny:1")
     for part in ("Model (ModelPack)", "<dd>135M</dd>", "<dd>Apache-2.0</dd>", "<h3>Tiny</h3>", "<strong>small</strong>",
                  '<a href="https://example.com/tiny" rel="nofollow noopener noreferrer">its home</a>', "not this", "SBOM (SPDX)"):
         assert part in shown, part
     assert shown.count(ESCAPED) >= 3  # a name, a value, the card
 
 
-def test_names_that_are_none_and_methods_that_change(registry):
+def test_names_that_are_none_and_methods_that_change(own_registry):
     for path in ("/r/a:%3Cscript%3E", "/r/%3Cscript%3E", "/x%22%3E%3Cscript%3E", "/r/a@sha256:0", "/r/..%2fa"):
-        page(registry, path, 404)
-    assert page(registry, "/?q=%3Cscript%3E%22").count("&lt;script&gt;&quot;") == 2
-    status, headers, _ = registry.request("POST", "/", b"")
+        page(own_registry, path, 404)
+    assert page(own_registry, "/?q=%3Cscript%3E%22").count("&lt;script&gt;&quot;") == 2
+    status, headers, _ = own_registry.request("POST", "/", b"")
     assert (status, headers["allow"]) == (405, "GET, HEAD")
-    status, headers, body = registry.request("HEAD", "/")
+    status, headers, body = own_registry.request("HEAD", "/")
     assert (status, body) == (200, b"") and int(headers["content-length"]) > 0
 
 
-def test_a_link_from_elsewhere_opens_it_and_nothing_else_may(registry):
+def test_a_link_from_elsewhere_opens_it_and_nothing_else_may(own_registry):
     elsewhere = {"Sec-Fetch-Site": "cross-site"}
     link = {**elsewhere, "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
-    page(registry, "/", headers=link)
+    page(own_registry, "/", headers=link)
     frame = {**link, "Sec-Fetch-Dest": "iframe"}
-    assert registry.request("GET", "/", headers=frame)[0] == 403
-    assert registry.request("GET", "/", headers=elsewhere)[0] == 403
-    assert registry.request("GET", "/v2/", headers=link)[0] == 403
-    assert registry.request("GET", "/", headers={**link, "Host": "rebound.example"})[0] == 403
+    assert own_registry.request("GET", "/", headers=frame)[0] == 403
+    assert own_registry.request("GET", "/", headers=elsewhere)[0] == 403
+    assert own_registry.request("GET", "/v2/", headers=link)[0] == 403
+    assert own_registry.request("GET", "/", headers={**link, "Host": "rebound.example"})[0] == 403
 
 
 def test_users_see_what_they_may_pull(tmp_path):
