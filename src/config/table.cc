@@ -312,7 +312,7 @@ void add_content(std::vector<Key>& keys) {
   keys.push_back(key("registry.parallel", {}, "layers that move at once",
                      count(BERTH_MEMBER(registry.parallel), 1, 64)));
   keys.push_back(key("registry.max_manifest", {}, "largest manifest that is read",
-                     size(BERTH_MEMBER(registry.max_manifest), 64u << 10, 4u << 20)));
+                     size(BERTH_MEMBER(registry.max_manifest), 64u << 10, 64u << 20)));
 }
 
 void add_network(std::vector<Key>& keys) {

@@ -44,7 +44,8 @@ Status SseParser::end_line() {
       colon == std::string::npos ? "" : std::string_view(line).substr(colon + 1);
   if (value.starts_with(' ')) value.remove_prefix(1);
   if (name == "data") {
-    if (event_.data.size() + value.size() > limit_) {
+    // With the line's end: empty lines add up as well.
+    if (event_.data.size() + value.size() + (has_data_ ? 1 : 0) > limit_) {
       return fail(Code::kTooLarge, "an event of the stream is larger than {}", format_size(limit_));
     }
     if (has_data_) event_.data.push_back('\n');

@@ -41,6 +41,10 @@ TEST(Sse, BoundsLinesAndEvents) {
   SseParser events(16);
   EXPECT_TRUE(events.feed("data: 01234567\n"));
   EXPECT_EQ(events.feed("data: 0123456789\n").error().code(), Code::kTooLarge);
+  SseParser ends(16);  // lines of nothing are still lines
+  std::string many;
+  for (int i = 0; i < 18; ++i) many += "data\n";
+  EXPECT_EQ(ends.feed(many).error().code(), Code::kTooLarge);
 }
 
 TEST(Sse, WritesWhatItReads) {

@@ -179,10 +179,10 @@ Result<Package> assemble(const Plan& plan, const std::vector<StoredFile>& stored
                          .subject = {},
                          .annotations = manifest_annotations(plan)};
   package.manifest = oci::serialize(manifest);
-  if (package.manifest.size() > oci::kMaxManifestBytes) {
+  if (package.manifest.size() > oci::kManifestBytes) {
     return fail(Code::kTooLarge,
                 "the manifest would have {} bytes; registries take {}: package fewer files",
-                package.manifest.size(), oci::kMaxManifestBytes);
+                package.manifest.size(), oci::kManifestBytes);
   }
   package.manifest_descriptor = oci::describe(package.manifest, oci::media::kManifest);
   package.manifest_descriptor.artifact_type = manifest.artifact_type;

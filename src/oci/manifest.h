@@ -37,8 +37,11 @@ struct Descriptor {
   std::string annotation(std::string_view key) const;  // "" when absent
 };
 
-inline constexpr std::size_t kMaxManifestBytes =
-    4 * 1024 * 1024;  // distribution-spec: what must at least be accepted
+// What is read of a manifest unless a setting allows more; distribution-spec: what a registry must
+// at least accept.
+inline constexpr std::size_t kManifestBytes = 4 * 1024 * 1024;
+// Whatever a setting says.
+inline constexpr std::size_t kMaxManifestBytes = 64 * 1024 * 1024;
 inline constexpr std::size_t kMaxLayers = 10'000;
 
 struct Manifest {

@@ -78,7 +78,7 @@ struct RegistryOptions {
   std::map<std::string, HostOptions> hosts;      // by the registry's name
   std::shared_ptr<Throttle> throttle;            // of everything together
   std::chrono::milliseconds first_byte{30'000};  // of an answer, besides what hashing takes
-  std::uint64_t max_manifest_bytes = oci::kMaxManifestBytes;
+  std::uint64_t max_manifest_bytes = oci::kManifestBytes;
   // Both outlive what is made with them; without, nothing is kept for later runs.
   HostMemory* memory = nullptr;
   UploadJournal* journal = nullptr;

@@ -82,7 +82,7 @@ TEST_F(RemoteTest, AnotherTypeThanTheDescriptorsIsRefused) {
 
 TEST_F(RemoteTest, OversizeManifestsAreRefused) {
   const auto manifest =
-      registry_.add_manifest("ai/x", "latest", std::string(oci::kMaxManifestBytes + 1, ' '));
+      registry_.add_manifest("ai/x", "latest", std::string(oci::kManifestBytes + 1, ' '));
   EXPECT_EQ(resolve(tag("latest")).error().code(), Code::kTooLarge);
   EXPECT_EQ(fetch(manifest).error().code(), Code::kTooLarge);
 }

@@ -259,6 +259,19 @@ def test_an_upload_goes_on_after_kill_9(tmp_path):
         again.close()
 
 
+def test_a_manifest_of_more_than_4_mib_takes_a_setting(own_registry, berth, other, tmp_path):
+    model = f"{own_registry.host}/ai/tiny:1"
+    berth.run("package", "--gguf", berthlab.gguf(tmp_path / "tiny.gguf"), model)
+    berth.run("push", model)
+    _, headers, body = own_registry.request("GET", "/v2/ai/tiny/manifests/1")
+    large = json.dumps({**json.loads(body), "annotations": {"much": "x" * (5 << 20)}}).encode()
+    assert own_registry.request("PUT", "/v2/ai/tiny/manifests/large", large, {"Content-Type": headers["content-type"]})[0] == 201
+    name = f"{own_registry.host}/ai/tiny:large"
+    assert "more than the 4.19 MB allowed" in other.run("pull", name, ok=False).stderr
+    other.run("pull", name, env={"BERTH_REGISTRY_MAX_MANIFEST": "16MiB"})
+    assert other.json("inspect", name)["id"] == sha256(large)
+
+
 @pytest.mark.parametrize("format", ["json", "human"])
 def test_the_access_log_names_each_request_and_no_secret(tmp_path, format):
     registry = berthlab.OwnRegistry(tmp_path / "r", "--log-format", format, htpasswd=USERS, env={"BERTH_REGISTRY_SERVER_ACCESS_LOG": "true"})
