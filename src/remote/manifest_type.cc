@@ -2,6 +2,7 @@
 
 #include "base/text.h"
 #include "json/json.h"
+#include "oci/manifest.h"
 #include "oci/media_types.h"
 
 namespace berth::remote {
@@ -27,7 +28,7 @@ const std::string_view kManifestTypes =
 
 Result<std::string> manifest_type(std::string_view header, std::string_view body,
                                   std::string_view what) {
-  TRY(const json::Value value, json::parse(body, what));
+  TRY(const json::Value value, json::parse(body, what, {.bytes = oci::kMaxManifestBytes}));
   if (!value.is_object())
     return fail(Code::kCorrupt, "{} is no manifest: it is not a JSON object", what);
   TRY(std::string own, json::View(value, std::string(what)).string_or("mediaType", ""));

@@ -142,7 +142,8 @@ Task<Status> Repository::State::add_to_fallback_tag(rt::Op& op, oci::Descriptor 
                                                     std::string bytes) {
   const std::string doing =
       "cannot record what " + shown(full_name(), manifest.digest.string()) + " refers to";
-  CO_TRY(const json::Value value, json::parse(bytes, "manifest"));
+  CO_TRY(const json::Value value,
+         json::parse(bytes, "manifest", {.bytes = oci::kMaxManifestBytes}));
   const json::View body(value, "manifest");
   CO_TRY(const auto subject, subject_of(body));
   if (!subject) co_return Status();

@@ -70,7 +70,7 @@ Result<Claims> read_claims(const Layout& layout) {
 
 // The media type of a document that nobody described: its own field, else what its members say.
 std::string sniff(const std::string& bytes) {
-  const auto value = json::parse(bytes, "manifest");
+  const auto value = json::parse(bytes, "manifest", {.bytes = oci::kMaxManifestBytes});
   if (!value || !value->is_object()) return {};
   const json::View view(*value, "manifest");
   if (const auto type = view.string_or("mediaType", ""); type && !type->empty()) return *type;
