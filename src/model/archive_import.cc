@@ -88,7 +88,7 @@ rt::Task<Status> Importer::take(rt::Op& op, TarReader& tar, TarEntry entry) {
                    printable(name));
   }
   if (entry.regular && (name == "index.json" || name == "manifest.json" || name == "oci-layout")) {
-    CO_TRY(documents_[name], co_await tar.read_all(op, oci::kMaxManifestBytes));
+    CO_TRY(documents_[name], co_await tar.read_all(op, oci::kManifestBytes));
   }
   co_return Status();
 }
