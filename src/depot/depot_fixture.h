@@ -31,6 +31,8 @@ class FakeBody : public rt::Reader {
     co_return std::unexpected(waited.error());
   }
 
+  std::size_t given() const { return at_; }
+
  private:
   std::string bytes_;
   Then then_;

@@ -119,9 +119,10 @@ class Server:
         self.host = f"127.0.0.1:{self.port}"
         end = started + 120
         while not self._answers():
-            assert self.process.poll() is None, f"{side} ended: {(folder / 'stderr').read_text()[-2000:]}"
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(0.001)
+                raise AssertionError(f"{side} ended: {(folder / 'stderr').read_text()[-2000:]}")
             assert time.perf_counter() < end, f"{side} does not answer"
-            time.sleep(0.001)
         self.start_seconds = time.perf_counter() - started
 
     @staticmethod
