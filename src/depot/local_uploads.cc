@@ -77,7 +77,6 @@ class LocalUploads::Turn {
     session_->freed.notify_all();
   }
   rt::Op& op() { return op_; }
-  Session& session() { return *session_; }
 
  private:
   Turn(rt::Op& parent, std::shared_ptr<Session> session)

@@ -11,8 +11,6 @@ Response unknown(const oci::Digest& digest) {
                 fmt::format("there is no blob {} in this repository", digest.string()));
 }
 
-std::string etag_of(const oci::Digest& digest) { return "\"" + digest.string() + "\""; }
-
 Response bare(int status, const oci::Digest& digest) {
   Response response{.status = status};
   response.headers.set("Content-Type", "application/octet-stream");
@@ -27,11 +25,6 @@ std::string_view range_asked(const Request& request, const oci::Digest& digest) 
   const auto condition = request.headers.get("If-Range");
   if (condition && *condition != etag_of(digest)) return {};
   return request.headers.get("Range").value_or("");
-}
-
-bool has_it(const Request& request, const oci::Digest& digest) {
-  const auto known = request.headers.get("If-None-Match");
-  return known && (*known == "*" || known->find(etag_of(digest)) != std::string_view::npos);
 }
 
 Response unsatisfiable(const oci::Digest& digest, std::uint64_t size) {

@@ -11,6 +11,13 @@ bool is_ollama(const Request& request) {
   return request.headers.get("User-Agent").value_or("").starts_with("ollama/");
 }
 
+std::string etag_of(const oci::Digest& digest) { return "\"" + digest.string() + "\""; }
+
+bool has_it(const Request& request, const oci::Digest& digest) {
+  const auto known = request.headers.get("If-None-Match");
+  return known && (*known == "*" || known->find(etag_of(digest)) != std::string_view::npos);
+}
+
 Response created(std::string location, const oci::Digest& digest) {
   Response response{.status = 201};
   response.headers.set("Location", location);

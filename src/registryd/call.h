@@ -39,6 +39,11 @@ using Route = rt::Task<Result<Response>> (*)(rt::Op& op, Context& context, Call 
 // Ollama's client, which is served a little differently (facts/oci.md B4).
 bool is_ollama(const Request& request);
 
+// What never changes has its digest as its ETag.
+std::string etag_of(const oci::Digest& digest);
+// If-None-Match says that the caller has it.
+bool has_it(const Request& request, const oci::Digest& digest);
+
 inline constexpr std::string_view kDigestHeader = "Docker-Content-Digest";
 
 Response created(std::string location, const oci::Digest& digest);

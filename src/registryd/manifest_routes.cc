@@ -27,10 +27,6 @@ bool looks_like_digest(std::string_view reference) {
   return reference.find(':') != std::string_view::npos;
 }
 
-struct Found {
-  std::shared_ptr<const depot::StoredManifest> manifest;
-};
-
 rt::Task<Result<std::shared_ptr<const depot::StoredManifest>>> look_up(rt::Op& op, Context& context,
                                                                        const Call& call) {
   const std::string& reference = call.place.reference;
@@ -44,13 +40,6 @@ rt::Task<Result<std::shared_ptr<const depot::StoredManifest>>> look_up(rt::Op& o
   CO_TRY(const auto digest, co_await manifests.resolve(op, call.place.repository, reference));
   if (!digest) co_return nullptr;
   co_return co_await manifests.find_manifest(op, call.place.repository, *digest);
-}
-
-std::string etag_of(const oci::Digest& digest) { return "\"" + digest.string() + "\""; }
-
-bool has_it(const Request& request, const oci::Digest& digest) {
-  const auto known = request.headers.get("If-None-Match");
-  return known && known->find(etag_of(digest)) != std::string_view::npos;
 }
 
 // Where the request wants the manifest to be: the tags and the digest that it names.

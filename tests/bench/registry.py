@@ -44,8 +44,9 @@ import time
 import urllib.parse
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "tests/support")]
+sys.path[:0] = [str(ROOT / "tests/support"), str(ROOT / "tests/bench")]
 import berthlab
+from turns import turns
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 MEMORY = pathlib.Path("/dev/shm")
@@ -343,14 +344,8 @@ class Lab:
         return self.load(server, "script", "--script", path, "--data", data or self.source.path, sync=sync)
 
     def turns(self, sides, work, rounds=None):
-        """work(side) -> Figure, in an order that changes with each round."""
-        figures = {side: [] for side in sides}
-        for number in range(rounds or self.options.rounds):
-            at = number % len(sides)
-            for side in [*sides[at:], *sides[:at]]:
-                os.sync()
-                figures[side].append(work(side))
-        return {side: median(all_of) for side, all_of in figures.items()}
+        """work(side) -> Figure; the median of each side's."""
+        return {side: median(all_of) for side, all_of in turns(sides, rounds or self.options.rounds, work).items()}
 
     def put(self, name, figures, size=0, goals=()):
         """A row for each side; with `size` it is a transfer of so many bytes."""

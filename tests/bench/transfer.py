@@ -42,6 +42,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests/support"), str(ROOT / "tests/bench")]
 import berthlab
 from bench import big_gguf
+from turns import turns
 
 MIB, GIB = 1 << 20, 1 << 30
 MEMORY = pathlib.Path("/dev/shm")
@@ -279,14 +280,8 @@ class Lab:
         return self.model(name, lambda folder: ["--safetensors-dir", shards(folder / "shards", count, size)])
 
     def turns(self, sides, work, rounds=None):
-        """work(side) -> Cost, in an order that changes with each round."""
-        costs = {side: [] for side in sides}
-        for number in range(rounds or self.options.rounds):
-            at = number % len(sides)
-            for side in [*sides[at:], *sides[:at]]:
-                os.sync()
-                costs[side].append(work(side))
-        return {side: middle(all_of) for side, all_of in costs.items()}
+        """work(side) -> Cost; the middle of each side's."""
+        return {side: middle(all_of) for side, all_of in turns(sides, rounds or self.options.rounds, work).items()}
 
     def put(self, name, size, costs, goals=()):
         rows = {side: {"seconds": round(cost.seconds, 3), "mb_per_s": round(size / cost.seconds / 1e6, 1),
