@@ -1,12 +1,17 @@
 """`berth registry serve` with its real clients: berth, oras, skopeo, crane and cosign, plain, with users and with TLS."""
 
 import base64
+import contextlib
 import gzip
 import hashlib
 import json
 import os
 import signal
+import socket
+import socketserver
+import ssl
 import subprocess
+import threading
 
 import pytest
 
@@ -34,6 +39,63 @@ def test_a_model_goes_there_and_comes_back(own_registry, berth, tmp_path):
     berth.run("pull", model)
     assert berth.json("inspect", model)["id"] == id
     berth.run("fsck", "--read-data")
+
+
+def test_a_model_goes_over_ipv6(tmp_path, berth):
+    registry = berthlab.OwnRegistry(tmp_path / "r", address="[::1]")
+    try:
+        model = f"{registry.host}/ai/tiny:1"
+        berth.run("package", "--gguf", berthlab.gguf(tmp_path / "tiny.gguf"), model)
+        berth.run("push", model)
+        berth.run("rm", model)
+        berth.run("pull", model)
+    finally:
+        registry.close()
+
+
+class AsksForCertificates(socketserver.ThreadingTCPServer):
+    """TLS in front of a plain port; who shows no certificate of the CA is not let in."""
+
+    daemon_threads = True
+
+    def __init__(self, tls, to):
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(tls.certificate, tls.key)
+        self.context.load_verify_locations(tls.ca)
+        self.context.verify_mode = ssl.CERT_REQUIRED
+        self.to = to
+        super().__init__(("127.0.0.1", 0), None)
+
+    def finish_request(self, connection, client):
+        with contextlib.suppress(OSError), self.context.wrap_socket(connection, server_side=True) as inside, \
+                socket.create_connection(("127.0.0.1", self.to)) as outside:
+            back = threading.Thread(target=self.pass_on, args=(outside, inside))
+            back.start()
+            self.pass_on(inside, outside)
+            back.join()
+
+    @staticmethod
+    def pass_on(source, target):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_client_certificate_of_one_registry(own_registry, berth, tmp_path):
+    tls = berthlab.Tls(tmp_path)
+    with AsksForCertificates(tls, own_registry.port) as front:
+        threading.Thread(target=front.serve_forever, daemon=True).start()
+        host = f"localhost:{front.server_address[1]}"
+        berth.run("package", "--gguf", berthlab.gguf(tmp_path / "tiny.gguf"), f"{host}/ai/tiny:1")
+        config = tmp_path / "config.toml"
+        config.write_text(f'[registry.host."{host}"]\nca_file = "{tls.ca}"\n')
+        assert berth.run("--config", config, "push", f"{host}/ai/tiny:1", ok=False).returncode != 0
+        with open(config, "a") as file:
+            file.write(f'client_certificate = "{tls.certificate}"\nclient_key = "{tls.key}"\n')
+        berth.run("--config", config, "push", f"{host}/ai/tiny:1")
+        assert own_registry.request("GET", "/v2/ai/tiny/manifests/1")[0] == 200
+        front.shutdown()
 
 
 def test_oras_pushes_and_pulls(own_registry, tmp_path):

@@ -174,7 +174,7 @@ class Registry:
 class OwnRegistry:
     """`berth registry serve` on a port of its own choice, in a folder that a later one can go on with."""
 
-    def __init__(self, folder, *args, htpasswd=None, tls=None, env=None, port=0):
+    def __init__(self, folder, *args, htpasswd=None, tls=None, env=None, address="127.0.0.1"):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(exist_ok=True)
         self.root = self.folder / "registry"
@@ -190,11 +190,11 @@ class OwnRegistry:
             args = ("--tls-cert", tls.certificate, "--tls-key", tls.key, *args)
         home = {"BERTH_HOME": str(self.folder / "home"), "XDG_RUNTIME_DIR": str(self.folder)}
         self.process = subprocess.Popen(
-            [BERTH, "registry", "serve", "--listen", f"{scheme}://127.0.0.1:{port}", "--root", self.root, *map(str, args)],
+            [BERTH, "registry", "serve", "--listen", f"{scheme}://{address}:0", "--root", self.root, *map(str, args)],
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env={**os.environ, **home, **(env or {})})
         self.lines = []
         self.port = self._port()
-        self.host = f"127.0.0.1:{self.port}"
+        self.host = f"{address}:{self.port}"
         self.drain = subprocess.Popen(["cat"], stdin=self.process.stderr, stdout=open(self.folder / "log", "w"))
         self.process.stderr.close()
         self.process.stderr = None
@@ -202,7 +202,7 @@ class OwnRegistry:
     def _port(self):
         for line in self.process.stderr:
             self.lines.append(line)
-            found = re.search(r"listens on https?://127\.0\.0\.1:(\d+)", line)
+            found = re.search(r"listens on https?://\S+:(\d+)", line)
             if found:
                 return int(found.group(1))
         raise AssertionError("the registry did not start: " + "".join(self.lines))
