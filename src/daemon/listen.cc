@@ -137,6 +137,11 @@ Status check_registry_exposure(const std::vector<Listen>& listeners,
   if (!settings.server.registry || settings.server.insecure || !registry.htpasswd.empty() ||
       !registry.behind_proxy.empty())
     return {};
+  if (settings.server.require_token) {
+    return fail(Code::kInvalid,
+                "tokens are asked for, and the registry has no users: give it a file of them with "
+                "registry_server.htpasswd (htpasswd -cB FILE NAME)");
+  }
   for (const Listen& listen : listeners) {
     if (listen.is_loopback()) continue;
     return fail(Code::kInvalid,

@@ -302,6 +302,24 @@ def test_what_is_not_safe_is_not_started(berth, args, says):
     assert done.returncode != 0 and says in done.stderr, done.stderr
 
 
+def test_serve_with_a_registry_that_would_be_open_is_not_started(berth):
+    done = berth.run("serve", "--registry", "--require-token", "--listen", "127.0.0.1:0", ok=False)
+    assert done.returncode == 2 and "no users" in done.stderr, (done.returncode, done.stderr)
+
+
+def test_serve_has_the_registry_beside_its_api(berth, tmp_path):
+    daemon = berthlab.Daemon(berth, "--registry")
+    try:
+        model = f"127.0.0.1:{daemon.port}/ai/tiny:1"
+        berth.run("package", "--gguf", berthlab.gguf(tmp_path / "tiny.gguf"), model)
+        berth.run("push", model)
+        assert daemon.request("GET", "/v2/ai/tiny/manifests/1")[0] == 200
+        assert daemon.request("GET", "/models")[0] == 200
+        assert daemon.request("GET", "/v2/", headers={"Host": "evil.example"})[0] == 403
+    finally:
+        daemon.close()
+
+
 def test_an_upload_goes_on_after_kill_9(tmp_path):
     registry = berthlab.OwnRegistry(tmp_path / "r")
     data = os.urandom(3_000_000)
