@@ -364,6 +364,16 @@ struct RegistryView : control::RegistryView {
   rt::Task<Result<control::RegistryCollection>> collect(rt::Op&, std::string, bool) override {
     co_return control::RegistryCollection();
   }
+  rt::Task<Result<std::vector<control::RegistryPruned>>> prune(rt::Op&, std::string,
+                                                               control::RegistryPruning) override {
+    co_return std::vector<control::RegistryPruned>();
+  }
+  rt::Task<Result<control::RegistryEvents>> events(rt::Op&, std::string) override {
+    co_return control::RegistryEvents();
+  }
+  rt::Task<Result<std::uint64_t>> revive(rt::Op&, std::string, std::string) override {
+    co_return std::uint64_t{0};
+  }
 };
 
 // The whole API over the fakes.

@@ -50,7 +50,7 @@ class AtlasTest : public depot::DepotTest {
                          .media_type = manifest.media_type,
                          .bytes = bytes},
             .children = oci::children(bytes, manifest.media_type).value(),
-            .actor = "tester"};
+            .origin = {.actor = "tester"}};
   }
   // As the registry does it.
   std::vector<std::string> store(depot::PushedManifest pushed) {

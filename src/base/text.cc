@@ -31,8 +31,13 @@ struct Unit {
 };
 
 // Longest names first, so that "ms" is not read as "m".
-constexpr std::array<Unit, 6> kDurationUnits = {
-    {{"ms", 1}, {"us", 0.001}, {"ns", 0.000001}, {"h", 3600e3}, {"m", 60e3}, {"s", 1e3}}};
+constexpr std::array<Unit, 7> kDurationUnits = {{{"ms", 1},
+                                                 {"us", 0.001},
+                                                 {"ns", 0.000001},
+                                                 {"d", 86'400e3},
+                                                 {"h", 3600e3},
+                                                 {"m", 60e3},
+                                                 {"s", 1e3}}};
 
 constexpr std::array<Unit, 14> kSizeUnits = {{{"", 1},
                                               {"b", 1},

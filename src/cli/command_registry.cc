@@ -72,6 +72,7 @@ Command registry_command() {
                       .target = &o->insecure}},
            .run = bound(o, serve)}}};
   for (Command& child : registry_view_commands()) command.children.push_back(std::move(child));
+  for (Command& child : registry_care_commands()) command.children.push_back(std::move(child));
   return command;
 }
 

@@ -31,6 +31,7 @@ Command compose_command();
 Command serve_command();
 Command registry_command();
 std::vector<Command> registry_view_commands();  // its children that ask one
+std::vector<Command> registry_care_commands();  // and that take care of one
 Command install_runner_command();
 Command reinstall_runner_command();
 Command uninstall_runner_command();

@@ -87,6 +87,8 @@ struct FakeState {
   std::vector<control::RegistryTag> registry_tags;
   std::vector<control::RegistryMove> registry_moves;
   std::vector<control::RegistryUsage> registry_usage;
+  std::vector<control::RegistryPruned> registry_pruned;
+  control::RegistryEvents registry_events;
   // What the last command asked: the registry, and the conditions of a search.
   std::string registry_asked;
   control::RegistryQuery registry_query;
@@ -433,6 +435,23 @@ class FakeRegistryView : public control::RegistryView {
                                                         bool dry_run) override {
     state_.registry_asked = registry;
     co_return control::RegistryCollection{.dry_run = dry_run, .blobs = 2, .bytes = 91739808};
+  }
+  rt::Task<Result<std::vector<control::RegistryPruned>>> prune(
+      rt::Op&, std::string registry, control::RegistryPruning pruning) override {
+    state_.registry_asked = registry;
+    std::vector<control::RegistryPruned> pruned = state_.registry_pruned;
+    for (control::RegistryPruned& one : pruned)
+      if (!pruning.rules.empty()) one.why = pruning.rules.front();
+    co_return pruned;
+  }
+  rt::Task<Result<control::RegistryEvents>> events(rt::Op&, std::string registry) override {
+    state_.registry_asked = registry;
+    co_return state_.registry_events;
+  }
+  rt::Task<Result<std::uint64_t>> revive(rt::Op&, std::string, std::string endpoint) override {
+    co_return std::erase_if(state_.registry_events.dead_letters, [&](const auto& letter) {
+      return endpoint.empty() || letter.endpoint == endpoint;
+    });
   }
 
  private:

@@ -1,4 +1,4 @@
-// `berth registry ls|show|history|search|gc|du` against a fake registry.
+// `berth registry ls|show|history|search|gc|du|prune|events` against a fake registry.
 #include <gtest/gtest.h>
 
 #include "cli/cli.h"
@@ -36,6 +36,13 @@ FakeShell shell_with_registry() {
                                 {"v1", "", digest('a'), pushed, "bob"}};
   shell.state.registry_usage = {{"ai/smollm2", {}, 183'000'000, 91'000'000},
                                 {"team/bad", {}, 17, 0}};
+  shell.state.registry_pruned = {
+      {"ci/llama", "pr-7", digest('a'), "not among the 20 newest, older than 30 days"},
+      {"ci/llama", "", digest('b'), "belonged to what went"}};
+  shell.state.registry_events = {
+      .endpoints = {{"audit", 3, 1}, {"deploy", 0, 0}},
+      .dead_letters = {{"audit", "push", "team/llama", "v1\x1b[2J", digest('a'), pushed, 50,
+                        "audit.example answered HTTP 503"}}};
   return shell;
 }
 
@@ -56,7 +63,15 @@ TEST(CliRegistryView, Sessions) {
                                              {"registry", "search", "--min-parameters", "many"},
                                              {"registry", "gc", "--dry-run"},
                                              {"registry", "gc"},
-                                             {"registry", "du"}}) {
+                                             {"registry", "du"},
+                                             {"registry", "prune", "--dry-run"},
+                                             {"registry", "prune", "--rule", "** keep=1"},
+                                             {"registry", "prune", "--json"},
+                                             {"registry", "events"},
+                                             {"registry", "events", "deploy"},
+                                             {"registry", "events", "--json"},
+                                             {"registry", "events", "--retry", "audit"},
+                                             {"registry", "events"}}) {
     const int status = shell.run(words);
     text += fmt::format("$ berth {}\n{}", fmt::join(words, " "), shell.out);
     if (!shell.err.empty()) text += "--- standard error\n" + shell.err;

@@ -137,4 +137,15 @@ rt::Task<Result<control::RegistryCollection>> RegistryView::collect(rt::Op&, std
   co_return not_over_there("asking a registry");
 }
 
+rt::Task<Result<std::vector<control::RegistryPruned>>> RegistryView::prune(
+    rt::Op&, std::string, control::RegistryPruning) {
+  co_return not_over_there("asking a registry");
+}
+rt::Task<Result<control::RegistryEvents>> RegistryView::events(rt::Op&, std::string) {
+  co_return not_over_there("asking a registry");
+}
+rt::Task<Result<std::uint64_t>> RegistryView::revive(rt::Op&, std::string, std::string) {
+  co_return not_over_there("asking a registry");
+}
+
 }  // namespace berth::client

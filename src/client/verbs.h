@@ -116,6 +116,11 @@ class RegistryView : public control::RegistryView {
                                                               std::string repository) override;
   rt::Task<Result<control::RegistryCollection>> collect(rt::Op& op, std::string registry,
                                                         bool dry_run) override;
+  rt::Task<Result<std::vector<control::RegistryPruned>>> prune(
+      rt::Op& op, std::string registry, control::RegistryPruning pruning) override;
+  rt::Task<Result<control::RegistryEvents>> events(rt::Op& op, std::string registry) override;
+  rt::Task<Result<std::uint64_t>> revive(rt::Op& op, std::string registry,
+                                         std::string endpoint) override;
 };
 
 }  // namespace berth::client

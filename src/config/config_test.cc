@@ -92,6 +92,37 @@ TEST_F(Config, MistakesInSettingsOfOneRegistryAreNamed) {
   }
 }
 
+TEST_F(Config, Webhooks) {
+  write(
+      "[registry_server]\nquotas = [\"team/** 1GB\"]\n[registry_server.webhook.audit]\n"
+      "url = \"https://audit.example/x\"\nformat = \"distribution\"\nevents = [\"pull\"]\n"
+      "repositories = [\"team/**\"]\nheaders = [\"Authorization: CANARY\"]\n"
+      "secret = \"CANARY\"\nattempts = 3\n");
+  auto loaded = read();
+  ASSERT_TRUE(loaded) << loaded.error().message();
+  const Webhook& webhook = loaded->settings.registry_server.webhooks.at("audit");
+  EXPECT_EQ(webhook.url, "https://audit.example/x");
+  EXPECT_EQ(webhook.format, "distribution");
+  EXPECT_EQ(webhook.events, std::vector<std::string>{"pull"});
+  EXPECT_EQ(webhook.repositories, std::vector<std::string>{"team/**"});
+  EXPECT_EQ(webhook.headers.at(0).second.reveal(), "CANARY");
+  EXPECT_EQ(webhook.secret.reveal(), "CANARY");
+  EXPECT_EQ(webhook.attempts, 3u);
+  EXPECT_EQ(origin("registry_server.webhook.\"audit\".secret"),
+            "(set) <- config.toml: " + folder + "/config.toml");
+  for (const auto& [text, words] : {
+           std::pair{"[registry_server.webhook.\"a b\"]\nurl = \"x\"\n", "no name of a webhook"},
+           std::pair{"[registry_server.webhook.a]\n", "url is missing"},
+           std::pair{"[registry_server.webhook.a]\nformat = \"xml\"\n", "cloudevents"},
+           std::pair{"[registry_server.webhook.a]\nevents = [\"mount\"]\n", "no event"},
+           std::pair{"[registry_server.webhook.a]\nattempts = 0\n", "from 1 to 1000"},
+           std::pair{"[registry_server.webhook.a]\nuri = \"x\"\n", "a webhook has url"},
+       }) {
+    write(text);
+    EXPECT_NE(error().find(words), std::string::npos) << text << error();
+  }
+}
+
 TEST_F(Config, WaitsOfTheNetwork) {
   auto loaded = read();
   ASSERT_TRUE(loaded);

@@ -4,22 +4,13 @@
 #include <array>
 
 #include "base/text.h"
+#include "config/values.h"
 
 namespace berth::config {
 namespace {
 
 constexpr std::size_t kMaxName = 260;
 constexpr std::uint64_t kMaxConnections = 64;
-
-Result<std::string> one(const Written& written) {
-  if (written.is_list || written.items.size() != 1)
-    return fail(Code::kInvalid, "expected one value, not a list");
-  return written.items.front();
-}
-
-std::string joined(const std::vector<std::string>& items) {
-  return fmt::format("{}", fmt::join(items, ","));
-}
 
 Result<std::string> set_mirrors(RegistryHost& host, const Written& written) {
   for (const std::string& url : written.items) {
@@ -55,14 +46,6 @@ Result<std::string> set_limit_rate(RegistryHost& host, const Written& written) {
   return fmt::format("{}", *bytes);
 }
 
-bool is_header_name(std::string_view name) {
-  constexpr std::string_view kMarks = "!#$%&'*+-.^_`|~";
-  return !name.empty() && std::ranges::all_of(name, [&](char c) {
-    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-    return letter || (c >= '0' && c <= '9') || kMarks.contains(c);
-  });
-}
-
 // What the protocol itself sets.
 bool is_reserved(std::string_view name) {
   constexpr std::array<std::string_view, 8> kReserved = {
@@ -72,24 +55,14 @@ bool is_reserved(std::string_view name) {
 }
 
 Result<std::string> set_headers(RegistryHost& host, const Written& written) {
-  std::vector<std::string> names;
-  host.headers.clear();
-  for (const std::string& line : written.items) {
-    const std::size_t colon = line.find(':');
-    const std::string name(trim(std::string_view(line).substr(0, colon)));
-    const bool clean =
-        std::ranges::none_of(line, [](char c) { return static_cast<unsigned char>(c) < ' '; });
-    if (colon == std::string::npos || !is_header_name(name) || !clean)
-      return fail(Code::kInvalid, "expected header fields as in \"X-Name: value\"");
+  TRY(host.headers, header_lines(written));
+  for (const auto& [name, value] : host.headers) {
     if (is_reserved(name)) {
       return fail(Code::kInvalid, "the header {} is not yours to set; for a login use: berth login",
                   name);
     }
-    host.headers.emplace_back(name,
-                              Secret(std::string(trim(std::string_view(line).substr(colon + 1)))));
-    names.push_back(name + ": (set)");
   }
-  return joined(names);
+  return names_of(host.headers);
 }
 
 template <std::string RegistryHost::* member>

@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "config/hosts.h"
 #include "config/table.h"
+#include "config/webhooks.h"
 #include "fs/file.h"
 
 namespace berth::config {
@@ -67,29 +68,69 @@ bool is_section(std::string_view path) {
   return false;
 }
 
-// [registry.host."NAME"]: a table for each registry, which only a file can have.
-Status read_hosts(Builder& builder, const toml::table& hosts, const std::string& file) {
-  for (const auto& [name, node] : hosts) {
+// Tables that have a name of their own, as [registry.host."NAME"]: only a file can have them.
+template <class Item>
+struct Named {
+  std::string_view path;
+  std::string_view what;  // "a registry"
+  std::map<std::string, Item>& items;
+  Result<std::string> (*name)(std::string_view text);
+  Result<Origin> (*set)(Item& item, std::string_view key, const Written& written);
+  Status (*check)(const Item& item);
+};
+
+template <class Item>
+Status read_named(Builder& builder, const Named<Item>& named, const toml::table& tables,
+                  const std::string& file) {
+  for (const auto& [text, node] : tables) {
     const std::string where = line_of(file, node);
     const auto* section = node.as_table();
     if (!section) {
-      return fail(Code::kInvalid, "{}: write a table for each registry: [registry.host.\"NAME\"]",
-                  where);
+      return fail(Code::kInvalid, "{}: write a table for each {}: [{}.\"NAME\"]", where, named.what,
+                  named.path);
     }
-    TRY(const std::string host, in_context(host_name(name.str()), where));
-    RegistryHost& about = builder.settings.registry.hosts[host];
+    TRY(const std::string name, in_context(named.name(text.str()), where));
+    Item& item = named.items[name];
     for (const auto& [key, value] : *section) {
-      const std::string path = fmt::format("registry.host.\"{}\".{}", host, key.str());
+      const std::string path = fmt::format("{}.\"{}\".{}", named.path, name, key.str());
       const std::string at = fmt::format("{}: {}", line_of(file, value), printable(path, 400));
-      TRY(const Written text, in_context(written(value), at));
-      TRY(Origin origin, in_context(set_host_key(about, key.str(), text), at));
+      TRY(const Written written_value, in_context(written(value), at));
+      TRY(Origin origin, in_context(named.set(item, key.str(), written_value), at));
       origin.key = path;
       origin.source = "config.toml: " + file;
       builder.host_origins.push_back(std::move(origin));
     }
-    TRY_OK(in_context(check_host(about), fmt::format("{}: registry.host.\"{}\"", where, host)));
+    TRY_OK(in_context(named.check(item), fmt::format("{}: {}.\"{}\"", where, named.path, name)));
   }
   return {};
+}
+
+// Whether it was one of those.
+Result<bool> read_named_tables(Builder& builder, const std::string& path, const toml::node& node,
+                               const std::string& file) {
+  const auto* tables = node.as_table();
+  const Named<RegistryHost> hosts{.path = "registry.host",
+                                  .what = "registry",
+                                  .items = builder.settings.registry.hosts,
+                                  .name = host_name,
+                                  .set = set_host_key,
+                                  .check = check_host};
+  const Named<Webhook> webhooks{.path = "registry_server.webhook",
+                                .what = "webhook",
+                                .items = builder.settings.registry_server.webhooks,
+                                .name = webhook_name,
+                                .set = set_webhook_key,
+                                .check = check_webhook};
+  if (tables == nullptr) return false;
+  if (path == hosts.path) {
+    TRY_OK(read_named(builder, hosts, *tables, file));
+    return true;
+  }
+  if (path == webhooks.path) {
+    TRY_OK(read_named(builder, webhooks, *tables, file));
+    return true;
+  }
+  return false;
 }
 
 Status read_table(Builder& builder, const toml::table& toml, const std::string& prefix,
@@ -97,10 +138,8 @@ Status read_table(Builder& builder, const toml::table& toml, const std::string& 
   for (const auto& [name, node] : toml) {
     const std::string path = prefix + std::string(name.str());
     const std::string where = line_of(file, node);
-    if (const auto* hosts = node.as_table(); hosts && path == "registry.host") {
-      TRY_OK(read_hosts(builder, *hosts, file));
-      continue;
-    }
+    TRY(const bool was_named, read_named_tables(builder, path, node, file));
+    if (was_named) continue;
     if (const auto* section = node.as_table(); section && is_section(path)) {
       TRY_OK(read_table(builder, *section, path + ".", file));
       continue;

@@ -35,6 +35,17 @@ struct RegistryHost {
   std::string client_key;
 };
 
+// Who is told of a registry's events ([registry_server.webhook."NAME"]).
+struct Webhook {
+  std::string url;
+  std::string format = "cloudevents";  // or distribution
+  std::vector<std::string> events = {"push", "move", "delete"};
+  std::vector<std::string> repositories;  // patterns; none: all
+  std::vector<std::pair<std::string, Secret>> headers;
+  Secret secret;                // signs requests; empty: none
+  std::uint64_t attempts = 50;  // then an event is a dead letter
+};
+
 struct Settings {
   struct Server {
     std::string socket;                 // "" = the runtime folder's; "none" = no unix socket
@@ -80,6 +91,9 @@ struct Settings {
     std::chrono::milliseconds collect_grace{3'600'000};
     std::chrono::milliseconds drain{10'000};
     bool access_log = false;
+    std::vector<std::string> quotas;          // "[each] REPOSITORIES SIZE"
+    std::vector<std::string> retention;       // "REPOSITORIES CONDITION..."
+    std::map<std::string, Webhook> webhooks;  // [registry_server.webhook."NAME"]
   } registry_server;
 
   struct Store {

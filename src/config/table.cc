@@ -283,6 +283,13 @@ void add_registry_server(std::vector<Key>& keys) {
   keys.push_back(key("registry_server.collect_grace", {},
                      "how long a blob that no manifest names is kept",
                      duration(BERTH_MEMBER(registry_server.collect_grace), Forever::kNo)));
+  keys.push_back(
+      key("registry_server.quotas", {},
+          "how many bytes repositories may hold: \"team/** 500GiB\", \"each ci/** 20GiB\"",
+          list(BERTH_MEMBER(registry_server.quotas))));
+  keys.push_back(key("registry_server.retention", {},
+                     "what goes by itself: \"ci/** tags=pr-* keep=20 older=30d\"",
+                     rules(BERTH_MEMBER(registry_server.retention))));
   keys.push_back(key("registry_server.drain", {}, "time that requests have to finish at the end",
                      duration(BERTH_MEMBER(registry_server.drain), Forever::kNo)));
   keys.push_back(key("registry_server.access_log", {}, "a line on stderr for each request",

@@ -59,6 +59,33 @@ json::Object to_json(const RegistryCollection& collection) {
       {"dry_run", collection.dry_run}, {"blobs", collection.blobs}, {"bytes", collection.bytes}};
 }
 
+json::Object to_json(const RegistryPruned& pruned) {
+  return {{"repository", pruned.repository},
+          {"tag", pruned.tag},
+          {"digest", pruned.digest},
+          {"why", pruned.why}};
+}
+
+json::Object to_json(const RegistryEvents& events) {
+  json::Array endpoints;
+  for (const RegistryEndpoint& one : events.endpoints) {
+    endpoints.push_back(
+        json::Object{{"endpoint", one.name}, {"waiting", one.waiting}, {"dead", one.dead}});
+  }
+  json::Array letters;
+  for (const RegistryDeadLetter& letter : events.dead_letters) {
+    letters.push_back(json::Object{{"endpoint", letter.endpoint},
+                                   {"event", letter.event},
+                                   {"repository", letter.repository},
+                                   {"tag", letter.tag},
+                                   {"digest", letter.digest},
+                                   {"at", format_rfc3339(letter.at)},
+                                   {"attempts", letter.attempts},
+                                   {"fault", letter.fault}});
+  }
+  return {{"endpoints", std::move(endpoints)}, {"dead_letters", std::move(letters)}};
+}
+
 Result<RegistryModel> registry_model_from(const json::View& view) {
   RegistryModel model;
   TRY(model.repository, view.string("repository"));
@@ -112,6 +139,36 @@ Result<RegistryCollection> registry_collection_from(const json::View& view) {
   TRY(collection.blobs, view.u64("blobs"));
   TRY(collection.bytes, view.u64("bytes"));
   return collection;
+}
+
+Result<RegistryPruned> registry_pruned_from(const json::View& view) {
+  RegistryPruned pruned;
+  TRY(pruned.repository, view.string("repository"));
+  TRY(pruned.tag, view.string_or("tag", ""));
+  TRY(pruned.digest, view.string_or("digest", ""));
+  TRY(pruned.why, view.string_or("why", ""));
+  return pruned;
+}
+
+Result<RegistryEndpoint> registry_endpoint_from(const json::View& view) {
+  RegistryEndpoint endpoint;
+  TRY(endpoint.name, view.string("endpoint"));
+  TRY(endpoint.waiting, view.u64("waiting"));
+  TRY(endpoint.dead, view.u64("dead"));
+  return endpoint;
+}
+
+Result<RegistryDeadLetter> registry_dead_letter_from(const json::View& view) {
+  RegistryDeadLetter letter;
+  TRY(letter.endpoint, view.string("endpoint"));
+  TRY(letter.event, view.string("event"));
+  TRY(letter.repository, view.string("repository"));
+  TRY(letter.tag, view.string_or("tag", ""));
+  TRY(letter.digest, view.string_or("digest", ""));
+  TRY(letter.at, time_in(view, "at"));
+  TRY(letter.attempts, view.u64_or("attempts", 0));
+  TRY(letter.fault, view.string_or("fault", ""));
+  return letter;
 }
 
 }  // namespace berth::control

@@ -61,6 +61,39 @@ struct RegistryCollection {
   std::uint64_t bytes = 0;
 };
 
+// A tag or a manifest that retention rules take away.
+struct RegistryPruned {
+  std::string repository;
+  std::string tag;  // "" for a manifest without one
+  std::string digest;
+  std::string why;
+};
+struct RegistryPruning {
+  std::vector<std::string> rules;  // none: the registry's own
+  bool dry_run = false;
+};
+
+// An event that an endpoint did not take in all its attempts.
+struct RegistryDeadLetter {
+  std::string endpoint;
+  std::string event;
+  std::string repository;
+  std::string tag;
+  std::string digest;
+  Time at{};
+  std::uint64_t attempts = 0;
+  std::string fault;
+};
+struct RegistryEndpoint {
+  std::string name;
+  std::uint64_t waiting = 0;
+  std::uint64_t dead = 0;
+};
+struct RegistryEvents {
+  std::vector<RegistryEndpoint> endpoints;
+  std::vector<RegistryDeadLetter> dead_letters;
+};
+
 struct RegistryQuery {
   std::string repository;  // only this one
   // What the registry's search takes: {"architecture", "llama"}, {"min_parameters", "7000000000"}.
@@ -82,6 +115,12 @@ struct RegistryView {
                                                              std::string repository) = 0;
   virtual rt::Task<Result<RegistryCollection>> collect(rt::Op& op, std::string registry,
                                                        bool dry_run) = 0;
+  virtual rt::Task<Result<std::vector<RegistryPruned>>> prune(rt::Op& op, std::string registry,
+                                                              RegistryPruning pruning) = 0;
+  virtual rt::Task<Result<RegistryEvents>> events(rt::Op& op, std::string registry) = 0;
+  // Puts dead letters back into the queue of an endpoint ("" for all); how many.
+  virtual rt::Task<Result<std::uint64_t>> revive(rt::Op& op, std::string registry,
+                                                 std::string endpoint) = 0;
 };
 
 json::Object to_json(const RegistryModel& model);
@@ -89,11 +128,16 @@ json::Object to_json(const RegistryTag& tag);
 json::Object to_json(const RegistryMove& move);
 json::Object to_json(const RegistryUsage& usage);
 json::Object to_json(const RegistryCollection& collection);
+json::Object to_json(const RegistryPruned& pruned);
+json::Object to_json(const RegistryEvents& events);
 // kCorrupt for what a registry should not say.
 Result<RegistryModel> registry_model_from(const json::View& view);
 Result<RegistryTag> registry_tag_from(const json::View& view);
 Result<RegistryMove> registry_move_from(const json::View& view);
 Result<RegistryUsage> registry_usage_from(const json::View& view);
 Result<RegistryCollection> registry_collection_from(const json::View& view);
+Result<RegistryPruned> registry_pruned_from(const json::View& view);
+Result<RegistryEndpoint> registry_endpoint_from(const json::View& view);
+Result<RegistryDeadLetter> registry_dead_letter_from(const json::View& view);
 
 }  // namespace berth::control

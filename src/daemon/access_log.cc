@@ -63,6 +63,7 @@ rt::Task<Result<http::Response>> AccessLog::handle(rt::Op& op, http::Request req
             .method = printable(request.method, 20),
             .path = printable(request.url.path, kLongestPath),
             .agent = printable(request.headers.get("User-Agent").value_or(""), 120)};
+  request.headers.set("X-Request-Id", line.id);
   auto response = co_await inner_.handle(op, std::move(request));
   if (response) {
     response->headers.set("X-Request-Id", line.id);

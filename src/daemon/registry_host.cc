@@ -17,11 +17,18 @@ std::chrono::seconds whole_seconds(std::chrono::milliseconds time) {
 }  // namespace
 
 Result<std::unique_ptr<RegistryHost>> RegistryHost::open(rt::Loop& loop, metrics::Registry& metrics,
-                                                         Settings settings,
+                                                         const config::Settings& all,
                                                          const config::Paths& paths) {
+  Settings settings = all.registry_server;
   if (settings.root.empty()) settings.root = paths.data + "/registry";
+  TRY(auto subscriptions, Webhooks::subscriptions(all));
   TRY(auto depot,
-      depot::LocalDepot::open(loop, settings.root, {.disk_reserve = settings.disk_reserve}));
+      depot::LocalDepot::open(loop, settings.root, {.disk_reserve = settings.disk_reserve},
+                              {.quotas = settings.quotas,
+                               .retention = settings.retention,
+                               .grace = whole_seconds(settings.collect_grace),
+                               .subscriptions = std::move(subscriptions)}));
+  TRY(auto webhooks, Webhooks::open(loop, metrics, all, *depot));
   TRY(const std::string key, depot->secret("token.key"));
   TRY(auto gate, registryd::Gate::open(loop, {.htpasswd = settings.htpasswd,
                                               .rules = settings.rules,
@@ -29,15 +36,17 @@ Result<std::unique_ptr<RegistryHost>> RegistryHost::open(rt::Loop& loop, metrics
                                               .behind_proxy = settings.behind_proxy,
                                               .ollama_keys = settings.ollama_keys,
                                               .key = key}));
-  return std::unique_ptr<RegistryHost>(
-      new RegistryHost(loop, metrics, std::move(settings), std::move(depot), std::move(gate)));
+  return std::unique_ptr<RegistryHost>(new RegistryHost(
+      loop, metrics, std::move(settings), std::move(depot), std::move(webhooks), std::move(gate)));
 }
 
 RegistryHost::RegistryHost(rt::Loop& loop, metrics::Registry& metrics, Settings settings,
                            std::unique_ptr<depot::LocalDepot> depot,
+                           std::unique_ptr<Webhooks> webhooks,
                            std::unique_ptr<registryd::Gate> gate)
     : settings_(std::move(settings)),
       depot_(std::move(depot)),
+      webhooks_(std::move(webhooks)),
       gate_(std::move(gate)),
       atlas_(loop, depot_->seam(), atlas::check_from(settings_.check_models)),
       registry_(depot_->seam(), atlas_, *gate_, metrics,
@@ -48,12 +57,14 @@ RegistryHost::RegistryHost(rt::Loop& loop, metrics::Registry& metrics, Settings 
 
 void RegistryHost::start() {
   atlas_.start();
+  if (webhooks_) webhooks_->start();
   if (settings_.collect_every.count() > 0) care_.spawn(take_care(*this));
 }
 
 rt::Task<Status> RegistryHost::close() {
   op_.cancel();
   (void)co_await care_.join();
+  if (webhooks_) (void)co_await webhooks_->close();
   co_return co_await atlas_.close();
 }
 
@@ -75,8 +86,19 @@ rt::Task<Status> RegistryHost::collect(bool first) {
   const std::chrono::seconds grace = whole_seconds(settings_.collect_grace);
   CO_TRY_OK(co_await depot_->uploads().expire(op_, whole_seconds(settings_.upload_expiry)));
   if (first) CO_TRY_OK(co_await depot_->collector().collect_strays(op_, grace));
+  CO_TRY_OK(co_await prune());
   CO_TRY(const depot::Collected freed, co_await depot_->collector().collect(op_, {.grace = grace}));
   if (freed.blobs > 0) log::info("freed {} blobs, {}", freed.blobs, format_size(freed.bytes));
+  co_return Status();
+}
+
+rt::Task<Status> RegistryHost::prune() {
+  if (!depot_->has_retention()) co_return Status();
+  CO_TRY(const auto pruned, co_await depot_->collector().prune(op_, {}));
+  for (const depot::Pruned& one : pruned) {
+    log::info("retention took {}{}{}: {}", one.repository, one.tag.empty() ? "@" : ":",
+              one.tag.empty() ? one.digest : one.tag, one.why);
+  }
   co_return Status();
 }
 

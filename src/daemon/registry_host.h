@@ -9,6 +9,7 @@
 
 #include "atlas/atlas.h"
 #include "config/settings.h"
+#include "daemon/webhooks.h"
 #include "depot/local_depot.h"
 #include "metrics/metrics.h"
 #include "registryd/gate.h"
@@ -20,9 +21,10 @@ namespace berth::daemon {
 class RegistryHost {
  public:
   using Settings = config::Settings::RegistryServer;
-  // Blocking. An empty settings.root is registry/ in the data folder.
+  // Blocking. An empty root is registry/ in the data folder.
   static Result<std::unique_ptr<RegistryHost>> open(rt::Loop& loop, metrics::Registry& metrics,
-                                                    Settings settings, const config::Paths& paths);
+                                                    const config::Settings& settings,
+                                                    const config::Paths& paths);
 
   registryd::Registry& registry() { return registry_; }
   depot::Depot depot() { return depot_->seam(); }
@@ -34,12 +36,15 @@ class RegistryHost {
 
  private:
   RegistryHost(rt::Loop& loop, metrics::Registry& metrics, Settings settings,
-               std::unique_ptr<depot::LocalDepot> depot, std::unique_ptr<registryd::Gate> gate);
+               std::unique_ptr<depot::LocalDepot> depot, std::unique_ptr<Webhooks> webhooks,
+               std::unique_ptr<registryd::Gate> gate);
   static rt::Task<Status> take_care(RegistryHost& host);
   rt::Task<Status> collect(bool first);
+  rt::Task<Status> prune();
 
   Settings settings_;
   std::unique_ptr<depot::LocalDepot> depot_;
+  std::unique_ptr<Webhooks> webhooks_;  // nullptr: nobody wants to be told
   std::unique_ptr<registryd::Gate> gate_;
   atlas::Atlas atlas_;
   registryd::Registry registry_;

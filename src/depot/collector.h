@@ -5,14 +5,17 @@
 // that came back in the meantime keeps its file (store/collector.h).
 #pragma once
 
-#include "depot/shelf.h"
+#include "depot/pruner.h"
 
 namespace berth::depot {
 
 class Collector : public Care {
  public:
-  explicit Collector(Shelf& shelf) : shelf_(shelf) {}
+  Collector(Shelf& shelf, Pruner& pruner) : shelf_(shelf), pruner_(pruner) {}
   rt::Task<Result<Collected>> collect(rt::Op& op, CollectOptions options) override;
+  rt::Task<Result<std::vector<Pruned>>> prune(rt::Op& op, PruneOptions options) override {
+    return pruner_.prune(op, std::move(options));
+  }
   // Takes away files among the blobs that the catalogue does not know: a server that died between
   // a file's name and its row left them. Once after a start; `older_than` spares what is just made.
   rt::Task<Result<Collected>> collect_strays(rt::Op& op, std::chrono::seconds older_than);
@@ -24,6 +27,7 @@ class Collector : public Care {
   rt::Task<Status> bury(rt::Op& op, std::vector<oci::Digest> files);
 
   Shelf& shelf_;
+  Pruner& pruner_;
 };
 
 }  // namespace berth::depot

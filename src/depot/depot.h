@@ -3,9 +3,9 @@
 //
 // Loop thread. Names and tags are valid by oci/reference.h before they come here. What was
 // acknowledged is durable; what can be seen was verified. Absence is a nullopt or false. Failures
-// besides those of the Op: kDigestMismatch, kBadRange (an upload is elsewhere), kExhausted (disk or
-// quota), kTooLarge, kConflict, kCorrupt. Source: distribution-spec 1.1 and its main branch of
-// 2026-07.
+// besides those of the Op: kDigestMismatch, kBadRange (an upload is elsewhere), kExhausted (disk),
+// kDenied (quota), kTooLarge, kConflict, kCorrupt. Source: distribution-spec 1.1 and its main
+// branch of 2026-07.
 #pragma once
 
 #include <chrono>
@@ -69,6 +69,16 @@ struct Uploads {
   virtual rt::Task<Result<bool>> cancel(rt::Op& op, std::string repository, std::string id) = 0;
 };
 
+// Who does something, and with which request: for the history of tags and for events.
+struct Origin {
+  std::string actor;
+  std::string peer = {};
+  std::string address = {};  // of the registry, as the request named it: "https://models.example"
+  std::string method = {};
+  std::string user_agent = {};
+  std::string request = {};  // its id
+};
+
 // A manifest as it was pushed.
 struct StoredManifest {
   oci::Digest digest = oci::Digest::of({});
@@ -84,8 +94,8 @@ struct PushedManifest {
   std::optional<oci::Digest> subject;
   std::string artifact_type;  // as referrers tell it
   std::string referrer;       // its descriptor in a referrers list, JSON
-  std::string actor;          // who moves the tags
-  bool looked_at = false;     // it is no model, so nobody has to look at it
+  Origin origin;
+  bool looked_at = false;  // it is no model, so nobody has to look at it
 };
 
 // A repository's manifests; tags stand for them.
@@ -102,9 +112,13 @@ struct Manifests {
                                                                   PushedManifest pushed) = 0;
   // With the tags that stand for it.
   virtual rt::Task<Result<bool>> remove_manifest(rt::Op& op, std::string repository,
-                                                 oci::Digest digest, std::string actor) = 0;
+                                                 oci::Digest digest, Origin origin) = 0;
   virtual rt::Task<Result<bool>> untag(rt::Op& op, std::string repository, std::string tag,
-                                       std::string actor) = 0;
+                                       Origin origin) = 0;
+  // Somebody is about to get it, by this tag or, when that is empty, by its digest.
+  virtual rt::Task<Status> note_pull(rt::Op& op, std::string repository,
+                                     std::shared_ptr<const StoredManifest> manifest,
+                                     std::string tag, Origin origin) = 0;
 };
 
 // Names behind `last`, in ASCII order, at most `limit`.
@@ -267,10 +281,84 @@ struct Collected {
   std::uint64_t blobs = 0;    // files
   std::uint64_t bytes = 0;
 };
+
+// What retention rules take away, and why.
+struct Pruned {
+  std::string repository;
+  std::string tag;     // "" for a manifest without one
+  std::string digest;  // what the tag stood for, or the manifest
+  std::string why;
+};
+struct PruneOptions {
+  std::vector<std::string> rules;  // depot/retention.h; none: those of the registry
+  bool dry_run = false;
+  std::string actor;
+};
+
 // Frees what nobody needs.
 struct Care {
   virtual ~Care() = default;
   virtual rt::Task<Result<Collected>> collect(rt::Op& op, CollectOptions options) = 0;
+  // Removes tags and manifests by rules; what they held is the collector's to free. kInvalid names
+  // a rule that is none.
+  virtual rt::Task<Result<std::vector<Pruned>>> prune(rt::Op& op, PruneOptions options) = 0;
+};
+
+// Something that happened. A push that tags has one for each tag.
+struct Event {
+  enum class Kind {
+    kPush,    // a manifest came, with `tag` or without
+    kMove,    // `tag` stood for `before` and stands for `digest` now
+    kDelete,  // a manifest went, or `tag`
+    kPull,
+  };
+  std::int64_t id = 0;  // grows with time
+  std::chrono::sys_time<std::chrono::milliseconds> at{};
+  Kind kind = Kind::kPush;
+  std::string repository;
+  std::string tag;
+  std::string digest;
+  std::string before;
+  std::string media_type;
+  std::uint64_t size = 0;
+  Origin origin;
+};
+std::string_view to_string(Event::Kind kind);  // "push", "move", "delete", "pull"
+Result<Event::Kind> parse_event_kind(std::string_view name);
+struct Delivery {
+  Event event;
+  std::string endpoint;
+  std::uint64_t attempts = 0;
+  std::string fault;  // of the last attempt
+};
+
+// What happened and who is still to be told: a queue for each endpoint, in the order of the events.
+struct Events {
+  virtual ~Events() = default;
+  // The first ones that the endpoint has not taken.
+  virtual rt::Task<Result<std::vector<Delivery>>> due(rt::Op& op, std::string endpoint,
+                                                      std::size_t limit) = 0;
+  virtual rt::Task<Status> delivered(rt::Op& op, std::string endpoint,
+                                     std::vector<std::int64_t> events) = 0;
+  // An attempt was in vain; a dead letter is not tried again by itself.
+  enum class Then { kAgain, kDead };
+  virtual rt::Task<Status> failed(rt::Op& op, std::string endpoint,
+                                  std::vector<std::int64_t> events, std::string fault,
+                                  Then then) = 0;
+  // Of all endpoints; those behind the event `last`.
+  virtual rt::Task<Result<std::vector<Delivery>>> dead_letters(rt::Op& op, std::int64_t last,
+                                                               std::size_t limit) = 0;
+  // Puts the dead letters of an endpoint ("" for all) back into its queue; how many.
+  virtual rt::Task<Result<std::uint64_t>> revive(rt::Op& op, std::string endpoint) = 0;
+  // How many each endpoint has waiting, and dead.
+  struct Backlog {
+    std::string endpoint;
+    std::uint64_t waiting = 0;
+    std::uint64_t dead = 0;
+  };
+  virtual rt::Task<Result<std::vector<Backlog>>> backlog(rt::Op& op) = 0;
+  // Called on the loop when something came into a queue.
+  virtual void when_changed(std::function<void()> call) = 0;
 };
 
 // One registry's storage; the parts live as long as whoever made it.
@@ -281,6 +369,7 @@ struct Depot {
   Lists& lists;
   Models& models;
   Care& care;
+  Events& events;
 };
 
 }  // namespace berth::depot

@@ -44,10 +44,10 @@ class FakeBody : public rt::Reader {
 class DepotTest : public testing::Test {
  public:
   void SetUp() override { open(); }
-  void open(LocalUploads::Limits limits = {.disk_reserve = 0}) {
+  void open(LocalUploads::Limits limits = {.disk_reserve = 0}, Rules rules = {}) {
     depot_.reset();
     loop_.emplace();
-    auto opened = LocalDepot::open(*loop_, root(), limits);
+    auto opened = LocalDepot::open(*loop_, root(), limits, std::move(rules));
     ASSERT_TRUE(opened) << opened.error().message();
     depot_ = std::move(*opened);
   }
@@ -112,7 +112,7 @@ class DepotTest : public testing::Test {
                        .bytes = bytes};
     pushed.artifact_type = "application/test";
     pushed.referrer = R"({"digest":")" + pushed.manifest.digest.string() + R"("})";
-    pushed.actor = "tester";
+    pushed.origin.actor = "tester";
     return pushed;
   }
   oci::Digest put(const std::string& repository, PushedManifest pushed) {

@@ -34,8 +34,8 @@ TEST_F(DepotTest, TagsMoveAndTheirHistoryStays) {
   EXPECT_FALSE(resolve("a", "none"));
   EXPECT_FALSE(resolve("b", "latest"));
   put("a", manifest({"two"}, {"latest"}));  // the same again is no move
-  EXPECT_TRUE(run(seam().manifests.untag(op_, "a", "latest", "bob")).value());
-  EXPECT_FALSE(run(seam().manifests.untag(op_, "a", "latest", "bob")).value());
+  EXPECT_TRUE(run(seam().manifests.untag(op_, "a", "latest", {"bob"})).value());
+  EXPECT_FALSE(run(seam().manifests.untag(op_, "a", "latest", {"bob"})).value());
   EXPECT_FALSE(resolve("a", "latest"));
   const auto moves = run(seam().lists.history(op_, "a", "latest", kNewestMove, 10)).value();
   ASSERT_EQ(moves.size(), 3u);
@@ -55,10 +55,10 @@ TEST_F(DepotTest, AManifestComesBackAsItWasAndGoesWithItsTags) {
   EXPECT_EQ(found->media_type, pushed.manifest.media_type);
   EXPECT_FALSE(run(seam().manifests.find_manifest(op_, "b", digest)).value());
   EXPECT_EQ(resolve("a", "v1"), digest);
-  EXPECT_TRUE(run(seam().manifests.remove_manifest(op_, "a", digest, "x")).value());
+  EXPECT_TRUE(run(seam().manifests.remove_manifest(op_, "a", digest, {"x"})).value());
   EXPECT_FALSE(run(seam().manifests.find_manifest(op_, "a", digest)).value());
   EXPECT_FALSE(resolve("a", "v1"));
-  EXPECT_FALSE(run(seam().manifests.remove_manifest(op_, "a", digest, "x")).value());
+  EXPECT_FALSE(run(seam().manifests.remove_manifest(op_, "a", digest, {"x"})).value());
 }
 
 TEST_F(DepotTest, WhatAManifestNamesAndIsNotThereIsTold) {
@@ -124,7 +124,7 @@ TEST_F(DepotTest, ReferrersAreFoundBeforeAndAfterTheirSubject) {
   EXPECT_EQ(found[0].artifact_type, "application/test");
   EXPECT_TRUE(
       run(seam().lists.referrers(op_, "b", subject.manifest.digest, {.limit = 9})).value().empty());
-  run(seam().manifests.remove_manifest(op_, "a", referrer, "x")).value();
+  run(seam().manifests.remove_manifest(op_, "a", referrer, {"x"})).value();
   EXPECT_TRUE(
       run(seam().lists.referrers(op_, "a", subject.manifest.digest, {.limit = 9})).value().empty());
 }
@@ -188,7 +188,7 @@ TEST_F(CollectorTest, ADeletedModelIsFreedUnlessAnotherRepositoryHasIt) {
   const oci::Digest own = push("a", "own");
   const oci::Digest digest = put("a", manifest({"shared", "own"}, {"v1"}));
   put("b", manifest({"shared"}, {"v1"}));
-  run(seam().manifests.remove_manifest(op_, "a", digest, "x")).value();
+  run(seam().manifests.remove_manifest(op_, "a", digest, {"x"})).value();
   open();
   collect(kNow);
   EXPECT_FALSE(has_file(digest));

@@ -19,8 +19,8 @@ Result<bool> anybody_has(Database& database, const oci::Digest& digest) {
   return rows.next();
 }
 
-Status mount_here(Database& database, const std::string& repository, const oci::Digest& digest,
-                  const std::string& from) {
+Status mount_here(Database& database, const Quotas& quotas, const std::string& repository,
+                  const oci::Digest& digest, const std::string& from) {
   bool there = false;
   if (from.empty()) {
     TRY(there, anybody_has(database, digest));
@@ -29,8 +29,7 @@ Status mount_here(Database& database, const std::string& repository, const oci::
     there = size.has_value();
   }
   if (!there) return fail(Code::kNotFound, "nothing to mount");
-  TRY(const std::int64_t id, make_repository(database, repository));
-  return add_member(database, id, digest);
+  return admit_member(database, quotas, repository, digest);
 }
 
 Status remove_here(Database& database, const std::string& repository, const oci::Digest& digest) {
@@ -49,6 +48,18 @@ Status add_member(Database& database, std::int64_t repository, const oci::Digest
       "INSERT INTO members(repository, digest, added) VALUES(?, ?, ?) "
       "ON CONFLICT DO UPDATE SET added = excluded.added",
       repository, digest.string(), seconds_now());
+}
+
+Status admit_member(Database& database, const Quotas& quotas, const std::string& repository,
+                    const oci::Digest& digest) {
+  if (!quotas.none()) {
+    TRY(const auto size, member_size(database, repository, digest));
+    TRY(const auto blob, store::find_row(database, digest));
+    if (!size && blob) TRY_OK(quotas.check(database, repository, blob->size));
+  }
+  TRY(const std::int64_t id, make_repository(database, repository));
+  TRY_OK(quotas.enter(database, id, repository));
+  return add_member(database, id, digest);
 }
 
 rt::Task<Result<std::optional<std::uint64_t>>> LocalBlobs::find_blob(rt::Op& op,
@@ -80,8 +91,9 @@ rt::Task<Result<std::optional<OpenBlob>>> LocalBlobs::open_blob(rt::Op& op, std:
 
 rt::Task<Result<bool>> LocalBlobs::mount(rt::Op& op, std::string repository, oci::Digest digest,
                                          std::string from) {
-  const Status done = co_await shelf_.record(
-      op, [&](Database& database) { return mount_here(database, repository, digest, from); });
+  const Status done = co_await shelf_.record(op, [&](Database& database) {
+    return mount_here(database, shelf_.quotas(), repository, digest, from);
+  });
   if (!done && done.error().code() == Code::kNotFound) co_return false;
   if (!done) co_return std::unexpected(done.error());
   co_return true;

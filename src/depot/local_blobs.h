@@ -24,5 +24,8 @@ class LocalBlobs : public Blobs {
 
 // Inside a write transaction: shows the blob in the repository.
 Status add_member(Database& database, std::int64_t repository, const oci::Digest& digest);
+// The same for one that comes anew: kDenied when that is more than the repository may hold.
+Status admit_member(Database& database, const Quotas& quotas, const std::string& repository,
+                    const oci::Digest& digest);
 
 }  // namespace berth::depot

@@ -3,19 +3,28 @@
 namespace berth::depot {
 
 Result<std::unique_ptr<LocalDepot>> LocalDepot::open(rt::Loop& loop, const std::string& root,
-                                                     LocalUploads::Limits limits) {
+                                                     LocalUploads::Limits limits, Rules rules) {
+  TRY(Quotas quotas, Quotas::parse(rules.quotas));
+  TRY(auto retention, RetentionRule::parse_all(rules.retention));
   TRY(auto shelf, Shelf::open(loop, root));
+  TRY_OK(shelf->set_quotas(std::move(quotas)));
   TRY(auto uploads, LocalUploads::open(*shelf, limits));
-  return std::unique_ptr<LocalDepot>(new LocalDepot(std::move(shelf), std::move(uploads)));
+  std::unique_ptr<LocalDepot> depot(
+      new LocalDepot(std::move(shelf), std::move(uploads), std::move(retention), std::move(rules)));
+  TRY_OK(depot->outbox_.prepare());
+  return depot;
 }
 
-LocalDepot::LocalDepot(std::unique_ptr<Shelf> shelf, std::unique_ptr<LocalUploads> uploads)
+LocalDepot::LocalDepot(std::unique_ptr<Shelf> shelf, std::unique_ptr<LocalUploads> uploads,
+                       std::vector<RetentionRule> retention, Rules rules)
     : shelf_(std::move(shelf)),
       uploads_(std::move(uploads)),
+      outbox_(*shelf_, std::move(rules.subscriptions)),
       blobs_(*shelf_),
-      manifests_(*shelf_),
+      manifests_(*shelf_, outbox_),
       lists_(*shelf_),
       models_(*shelf_),
-      collector_(*shelf_) {}
+      pruner_(*shelf_, outbox_, std::move(retention), rules.grace),
+      collector_(*shelf_, pruner_) {}
 
 }  // namespace berth::depot

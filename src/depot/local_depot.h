@@ -16,28 +16,41 @@
 
 namespace berth::depot {
 
+// What a registry keeps, and whom it tells.
+struct Rules {
+  std::vector<std::string> quotas;                    // depot/quotas.h
+  std::vector<std::string> retention;                 // depot/retention.h
+  std::chrono::seconds grace{std::chrono::hours(1)};  // what came since is not pruned
+  std::vector<Subscription> subscriptions;
+};
+
 class LocalDepot {
  public:
-  // Blocking. Failures: Shelf::open.
+  // Blocking. Failures: Shelf::open; kInvalid naming a rule.
   static Result<std::unique_ptr<LocalDepot>> open(rt::Loop& loop, const std::string& root,
-                                                  LocalUploads::Limits limits = {});
+                                                  LocalUploads::Limits limits = {},
+                                                  Rules rules = {});
 
   // A random secret of this registry, made when it is first asked for. Blocking.
   Result<std::string> secret(std::string_view name) const { return depot::secret(*shelf_, name); }
-  Depot seam() { return {blobs_, *uploads_, manifests_, lists_, models_, collector_}; }
+  Depot seam() { return {blobs_, *uploads_, manifests_, lists_, models_, collector_, outbox_}; }
   LocalUploads& uploads() { return *uploads_; }
   Collector& collector() { return collector_; }
+  bool has_retention() const { return pruner_.has_rules(); }
   const std::string& root() const { return shelf_->root().path(); }
 
  private:
-  LocalDepot(std::unique_ptr<Shelf> shelf, std::unique_ptr<LocalUploads> uploads);
+  LocalDepot(std::unique_ptr<Shelf> shelf, std::unique_ptr<LocalUploads> uploads,
+             std::vector<RetentionRule> retention, Rules rules);
 
   std::unique_ptr<Shelf> shelf_;
   std::unique_ptr<LocalUploads> uploads_;
+  Outbox outbox_;
   LocalBlobs blobs_;
   LocalManifests manifests_;
   LocalLists lists_;
   LocalModels models_;
+  Pruner pruner_;
   Collector collector_;
 };
 

@@ -6,6 +6,8 @@
 namespace berth::depot {
 namespace {
 
+// Seconds: for retention it is enough to know by the hour when a manifest was last pulled.
+constexpr std::int64_t kPullNoted = 3600;
 constexpr std::size_t kMostBytes = std::size_t{64} << 20;  // whatever the HTTP side let in
 
 std::int64_t signed_of(std::uint64_t value) { return static_cast<std::int64_t>(value); }
@@ -25,15 +27,17 @@ Status note_move(Database& database, std::int64_t repository, const std::string&
       repository, tag, before, after, seconds_now(), actor);
 }
 
-Status move_tag(Database& database, std::int64_t repository, const std::string& tag,
-                const std::string& digest, const std::string& actor) {
-  TRY(const std::string before, tagged(database, repository, tag));
-  if (before == digest) return {};
+// What the tag stood for before; "" for nothing.
+Result<std::string> move_tag(Database& database, std::int64_t repository, const std::string& tag,
+                             const std::string& digest, const std::string& actor) {
+  TRY(std::string before, tagged(database, repository, tag));
+  if (before == digest) return before;
   TRY_OK(
       database.run("INSERT OR REPLACE INTO tags(repository, tag, digest, moved) "
                    "VALUES(?, ?, ?, ?)",
                    repository, tag, digest, seconds_now()));
-  return note_move(database, repository, tag, before, digest, actor);
+  TRY_OK(note_move(database, repository, tag, before, digest, actor));
+  return before;
 }
 
 // Whether the repository shows it, as a blob or as a manifest.
@@ -64,19 +68,58 @@ Result<std::vector<oci::Digest>> missing_children(Database& database, std::int64
   return missing;
 }
 
-Status write_manifest(Database& database, const std::string& repository,
-                      const PushedManifest& pushed, std::vector<oci::Digest>& missing) {
-  TRY(const std::int64_t id, make_repository(database, repository));
+// It comes anew when it was here: looked at again, with another place in time.
+Status write_row(Database& database, std::int64_t repository, const PushedManifest& pushed) {
   const std::string& digest = pushed.manifest.digest.string();
-  TRY_OK(database.run(
-      "INSERT OR REPLACE INTO manifests(repository, digest, media_type, "
-      "artifact_type, subject, descriptor, looked_at, added) VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
-      id, digest, pushed.manifest.media_type, pushed.artifact_type,
+  TRY_OK(database.run("DELETE FROM manifests WHERE repository = ? AND digest = ?", repository,
+                      digest));
+  return database.run(
+      "INSERT INTO manifests(repository, digest, media_type, artifact_type, subject, descriptor, "
+      "looked_at, added, pulled) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      repository, digest, pushed.manifest.media_type, pushed.artifact_type,
       pushed.subject ? pushed.subject->string() : std::string(), pushed.referrer,
-      std::int64_t{pushed.looked_at}, seconds_now()));
+      std::int64_t{pushed.looked_at}, seconds_now(), std::int64_t{0});
+}
+
+Result<bool> has_manifest(Database& database, const std::string& repository,
+                          const std::string& digest) {
+  TRY(Rows rows, database.query("SELECT 1 FROM repositories r JOIN manifests m "
+                                "ON m.repository = r.id AND m.digest = ? WHERE r.name = ?",
+                                digest, repository));
+  return rows.next();
+}
+
+Event push_event(const std::string& repository, const PushedManifest& pushed) {
+  return {.kind = Event::Kind::kPush,
+          .repository = repository,
+          .digest = pushed.manifest.digest.string(),
+          .media_type = pushed.manifest.media_type,
+          .size = pushed.manifest.bytes.size(),
+          .origin = pushed.origin};
+}
+
+Status write_manifest(Database& database, const Quotas& quotas, const Outbox& outbox,
+                      const std::string& repository, const PushedManifest& pushed,
+                      std::vector<oci::Digest>& missing) {
+  const std::string& digest = pushed.manifest.digest.string();
+  if (!quotas.none()) {
+    TRY(const bool here, has_manifest(database, repository, digest));
+    if (!here) TRY_OK(quotas.check(database, repository, pushed.manifest.bytes.size()));
+  }
+  TRY(const std::int64_t id, make_repository(database, repository));
+  TRY_OK(quotas.enter(database, id, repository));
+  TRY_OK(write_row(database, id, pushed));
   TRY_OK(write_edges(database, pushed));
-  for (const std::string& tag : pushed.tags)
-    TRY_OK(move_tag(database, id, tag, digest, pushed.actor));
+  Event event = push_event(repository, pushed);
+  if (pushed.tags.empty()) TRY_OK(outbox.write(database, event));
+  for (const std::string& tag : pushed.tags) {
+    event.kind = Event::Kind::kPush;
+    event.tag = tag;
+    TRY(event.before, move_tag(database, id, tag, digest, pushed.origin.actor));
+    TRY_OK(outbox.write(database, event));
+    event.kind = Event::Kind::kMove;
+    if (!event.before.empty() && event.before != digest) TRY_OK(outbox.write(database, event));
+  }
   TRY(missing, missing_children(database, id, pushed));
   return {};
 }
@@ -93,26 +136,43 @@ Result<std::vector<std::string>> tags_of(Database& database, std::int64_t reposi
   }
 }
 
-Status delete_manifest(Database& database, const std::string& repository, const std::string& digest,
-                       const std::string& actor, std::vector<std::string>& tags) {
+Status delete_manifest(Database& database, const Outbox& outbox, const std::string& repository,
+                       const std::string& digest, const Origin& origin,
+                       std::vector<std::string>& tags) {
   TRY(const auto id, repository_id(database, repository));
   if (!id) return fail(Code::kNotFound, "no such repository");
   TRY(tags, tags_of(database, *id, digest));
   TRY_OK(database.run("DELETE FROM manifests WHERE repository = ? AND digest = ?", *id, digest));
   if (database.changes() == 0) return fail(Code::kNotFound, "no such manifest");
   TRY_OK(database.run("DELETE FROM tags WHERE repository = ? AND digest = ?", *id, digest));
-  for (const std::string& tag : tags) TRY_OK(note_move(database, *id, tag, digest, "", actor));
-  return {};
+  for (const std::string& tag : tags)
+    TRY_OK(note_move(database, *id, tag, digest, "", origin.actor));
+  return outbox.write(
+      database,
+      {.kind = Event::Kind::kDelete, .repository = repository, .digest = digest, .origin = origin});
 }
 
-Status delete_tag(Database& database, const std::string& repository, const std::string& tag,
-                  const std::string& actor) {
+Status delete_tag(Database& database, const Outbox& outbox, const std::string& repository,
+                  const std::string& tag, const Origin& origin) {
   TRY(const auto id, repository_id(database, repository));
   if (!id) return fail(Code::kNotFound, "no such repository");
   TRY(const std::string before, tagged(database, *id, tag));
   if (before.empty()) return fail(Code::kNotFound, "no such tag");
   TRY_OK(database.run("DELETE FROM tags WHERE repository = ? AND tag = ?", *id, tag));
-  return note_move(database, *id, tag, before, "", actor);
+  TRY_OK(note_move(database, *id, tag, before, "", origin.actor));
+  return outbox.write(database, {.kind = Event::Kind::kDelete,
+                                 .repository = repository,
+                                 .tag = tag,
+                                 .before = before,
+                                 .origin = origin});
+}
+
+Status write_pull(Database& database, const Outbox& outbox, const Event& event) {
+  TRY_OK(
+      database.run("UPDATE manifests SET pulled = ? WHERE digest = ? AND repository = "
+                   "(SELECT id FROM repositories WHERE name = ?)",
+                   seconds_now(), event.digest, event.repository));
+  return outbox.write(database, event);
 }
 
 // Absence is no failure of the caller's.
@@ -184,8 +244,9 @@ rt::Task<Result<std::vector<oci::Digest>>> LocalManifests::put_manifest(rt::Op& 
                          .file = name};
   std::vector<oci::Digest> missing;
   const auto done = co_await shelf_.settle(op, file, std::move(arrival), [&](Database& database) {
-    return write_manifest(database, repository, pushed, missing);
+    return write_manifest(database, shelf_.quotas(), outbox_, repository, pushed, missing);
   });
+  outbox_.tell();
   for (const std::string& tag : pushed.tags) shelf_.tags.erase(Shelf::key(repository, tag));
   shelf_.manifests.erase(Shelf::key(repository, pushed.manifest.digest.string()));
   if (!done || !*done)
@@ -195,22 +256,47 @@ rt::Task<Result<std::vector<oci::Digest>>> LocalManifests::put_manifest(rt::Op& 
 }
 
 rt::Task<Result<bool>> LocalManifests::remove_manifest(rt::Op& op, std::string repository,
-                                                       oci::Digest digest, std::string actor) {
+                                                       oci::Digest digest, Origin origin) {
   std::vector<std::string> tags;
   const Status done = co_await shelf_.record(op, [&](Database& database) {
-    return delete_manifest(database, repository, digest.string(), actor, tags);
+    return delete_manifest(database, outbox_, repository, digest.string(), origin, tags);
   });
+  outbox_.tell();
   for (const std::string& tag : tags) shelf_.tags.erase(Shelf::key(repository, tag));
   shelf_.manifests.erase(Shelf::key(repository, digest.string()));
   co_return found_or_not(done);
 }
 
 rt::Task<Result<bool>> LocalManifests::untag(rt::Op& op, std::string repository, std::string tag,
-                                             std::string actor) {
-  const Status done = co_await shelf_.record(
-      op, [&](Database& database) { return delete_tag(database, repository, tag, actor); });
+                                             Origin origin) {
+  const Status done = co_await shelf_.record(op, [&](Database& database) {
+    return delete_tag(database, outbox_, repository, tag, origin);
+  });
+  outbox_.tell();
   shelf_.tags.erase(Shelf::key(repository, tag));
   co_return found_or_not(done);
+}
+
+rt::Task<Status> LocalManifests::note_pull(rt::Op& op, std::string repository,
+                                           std::shared_ptr<const StoredManifest> manifest,
+                                           std::string tag, Origin origin) {
+  const std::int64_t now = seconds_now();
+  std::string key = Shelf::key(repository, manifest->digest.string());
+  const std::int64_t* noted = shelf_.pulled.find(key);
+  const bool told = outbox_.wants(Event::Kind::kPull, repository);
+  if (!told && noted != nullptr && now - *noted < kPullNoted) co_return Status();
+  const Event event{.kind = Event::Kind::kPull,
+                    .repository = std::move(repository),
+                    .tag = std::move(tag),
+                    .digest = manifest->digest.string(),
+                    .media_type = manifest->media_type,
+                    .size = manifest->bytes.size(),
+                    .origin = std::move(origin)};
+  CO_TRY_OK(co_await shelf_.record(
+      op, [&](Database& database) { return write_pull(database, outbox_, event); }));
+  shelf_.pulled.put(std::move(key), now, 0);
+  if (told) outbox_.tell();
+  co_return Status();
 }
 
 }  // namespace berth::depot

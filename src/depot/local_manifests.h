@@ -1,13 +1,13 @@
 // Manifests and tags of the local depot.
 #pragma once
 
-#include "depot/shelf.h"
+#include "depot/outbox.h"
 
 namespace berth::depot {
 
 class LocalManifests : public Manifests {
  public:
-  explicit LocalManifests(Shelf& shelf) : shelf_(shelf) {}
+  LocalManifests(Shelf& shelf, const Outbox& outbox) : shelf_(shelf), outbox_(outbox) {}
 
   rt::Task<Result<std::optional<oci::Digest>>> resolve(rt::Op& op, std::string repository,
                                                        std::string tag) override;
@@ -16,12 +16,16 @@ class LocalManifests : public Manifests {
   rt::Task<Result<std::vector<oci::Digest>>> put_manifest(rt::Op& op, std::string repository,
                                                           PushedManifest pushed) override;
   rt::Task<Result<bool>> remove_manifest(rt::Op& op, std::string repository, oci::Digest digest,
-                                         std::string actor) override;
+                                         Origin origin) override;
   rt::Task<Result<bool>> untag(rt::Op& op, std::string repository, std::string tag,
-                               std::string actor) override;
+                               Origin origin) override;
+  rt::Task<Status> note_pull(rt::Op& op, std::string repository,
+                             std::shared_ptr<const StoredManifest> manifest, std::string tag,
+                             Origin origin) override;
 
  private:
   Shelf& shelf_;
+  const Outbox& outbox_;
 };
 
 }  // namespace berth::depot

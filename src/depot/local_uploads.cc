@@ -279,12 +279,11 @@ rt::Task<Result<bool>> LocalUploads::publish(rt::Op& op, Session& session, std::
   store::Arrival arrival{
       .blob = {.media_type = "application/octet-stream", .digest = digest, .size = session.held},
       .file = file_name(session.id)};
-  CO_TRY(const bool taken,
-         co_await shelf_.settle(op, session.file, std::move(arrival),
-                                [repository, digest](Database& database) -> Status {
-                                  TRY(const std::int64_t id, make_repository(database, repository));
-                                  return add_member(database, id, digest);
-                                }));
+  CO_TRY(const bool taken, co_await shelf_.settle(op, session.file, std::move(arrival),
+                                                  [this, repository, digest](Database& database) {
+                                                    return admit_member(database, shelf_.quotas(),
+                                                                        repository, digest);
+                                                  }));
   shelf_.blobs.erase(Shelf::key(repository, digest.string()));
   co_return taken;
 }

@@ -61,7 +61,7 @@ TEST_F(ModelsTest, WhatWasPushedIsLookedAtOnceAndAgainAfterThePush) {
 
 TEST_F(ModelsTest, ARecordGoesWithItsManifest) {
   const oci::Digest digest = model("a", {"w"}, {"v1"}, {.format = "gguf"});
-  EXPECT_TRUE(run(seam().manifests.remove_manifest(op_, "a", digest, "x")).value());
+  EXPECT_TRUE(run(seam().manifests.remove_manifest(op_, "a", digest, {"x"})).value());
   EXPECT_TRUE(found({}).empty());
   // Whoever looked at it meanwhile comes too late.
   EXPECT_TRUE(run(seam().models.keep(op_, {.repository = "a", .digest = digest}, ModelFacts())));

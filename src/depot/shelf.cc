@@ -19,10 +19,11 @@ Status check_kind(const fs::Dir& root) {
 }  // namespace
 
 const store::Schema& schema() {
+  static constexpr store::SchemaStep kSteps[] = {{.from = 1, .sql = kVersion2}};
   static const store::Schema schema{.file = kCatalogueFile,
                                     .version = kSchemaVersion,
-                                    .tables = {store::kBlobTables, kTables},
-                                    .steps = {},
+                                    .tables = {store::kBlobTables, kTables, kVersion2},
+                                    .steps = kSteps,
                                     .fill = nullptr};
   return schema;
 }
@@ -54,6 +55,11 @@ Shelf::Shelf(rt::Loop& loop, std::shared_ptr<const store::Layout> layout,
       reader_(loop, layout_, std::move(reading)),
       settler_(writer_, store::Catalog::Durability::kFull),
       lock_(std::move(lock)) {}
+
+Status Shelf::set_quotas(Quotas quotas) {
+  quotas_ = std::move(quotas);
+  return write_now([this](Database& database) { return quotas_.prepare(database); });
+}
 
 rt::Task<Status> Shelf::record(rt::Op& op, store::Settler::Work work) {
   Status done = co_await settler_.record(op, std::move(work));

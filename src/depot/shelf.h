@@ -13,6 +13,7 @@
 
 #include "depot/depot.h"
 #include "depot/lru.h"
+#include "depot/quotas.h"
 #include "fs/file.h"
 #include "store/desk.h"
 #include "store/settler.h"
@@ -38,6 +39,14 @@ class Shelf {
   rt::Task<std::invoke_result_t<Work, Database&>> read(rt::Op& op, Work work) {
     return reader_.read(op, std::move(work));
   }
+  // The same before anything is served. Blocking.
+  template <class Work>
+  Status write_now(Work work) {
+    return writer_.catalog().write(store::Catalog::Durability::kFull, std::move(work));
+  }
+  const Quotas& quotas() const { return quotas_; }
+  // Blocking.
+  Status set_quotas(Quotas quotas);
   // Durable when it returns.
   rt::Task<Status> record(rt::Op& op, store::Settler::Work work);
   // A finished file becomes a blob; `also` happens with it. Durable when it returns. False when the
@@ -56,6 +65,7 @@ class Shelf {
   Lru<std::shared_ptr<const StoredManifest>> manifests{kManifestBytes};
   Lru<std::uint64_t> blobs{kBlobBytes};  // sizes
   Lru<std::int64_t> asked{kBlobBytes};   // when a blob was last told to be here
+  Lru<std::int64_t> pulled{kTagBytes};   // when a manifest's last pull was written down
 
  private:
   Shelf(rt::Loop& loop, std::shared_ptr<const store::Layout> layout,
@@ -68,6 +78,7 @@ class Shelf {
 
   rt::Loop& loop_;
   std::shared_ptr<const store::Layout> layout_;
+  Quotas quotas_;
   store::Desk writer_;
   store::Desk reader_;
   store::Settler settler_;

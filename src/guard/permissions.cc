@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/text.h"
+#include "base/words.h"
 
 namespace berth::guard {
 namespace {
@@ -18,12 +19,6 @@ Result<Actions> parse_actions(std::string_view text) {
     actions.add(action);
   }
   return actions;
-}
-
-std::vector<std::string> words_of(std::string_view rule) {
-  std::vector<std::string> words = split(rule, ' ');
-  std::erase(words, "");
-  return words;
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
 #include "local/registry_view.h"
 
+#include <algorithm>
+
 #include "http/message.h"
 #include "json/json.h"
 #include "oci/reference.h"
@@ -120,6 +122,41 @@ rt::Task<Result<control::RegistryCollection>> RegistryView::collect(rt::Op& op,
   if (pages.empty()) co_return fail(Code::kCorrupt, "{} answered nothing", registry);
   CO_TRY(const json::Value value, json::parse(pages[0], "the registry's answer"));
   co_return control::registry_collection_from(json::View(value, "the registry's answer"));
+}
+
+rt::Task<Result<std::vector<control::RegistryPruned>>> RegistryView::prune(
+    rt::Op& op, std::string registry, control::RegistryPruning pruning) {
+  std::string query = pruning.dry_run ? "dry_run=true" : "dry_run=false";
+  for (const std::string& rule : pruning.rules) query += "&rule=" + http::percent_encode(rule);
+  remote::Registry::Question question{.doing = "cannot prune " + registry,
+                                      .method = "POST",
+                                      .path = "_berth/prune",
+                                      .query = std::move(query)};
+  CO_TRY(const auto pages, co_await ask(shared_, op, registry, std::move(question)));
+  co_return items_of(pages, "pruned", control::registry_pruned_from);
+}
+
+rt::Task<Result<control::RegistryEvents>> RegistryView::events(rt::Op& op, std::string registry) {
+  remote::Registry::Question question{.doing = "cannot list the events of " + registry,
+                                      .path = "_berth/events"};
+  CO_TRY(auto pages, co_await ask(shared_, op, registry, std::move(question)));
+  control::RegistryEvents events;
+  CO_TRY(events.dead_letters, items_of(pages, "dead_letters", control::registry_dead_letter_from));
+  pages.resize(std::min<std::size_t>(pages.size(), 1));
+  CO_TRY(events.endpoints, items_of(pages, "endpoints", control::registry_endpoint_from));
+  co_return events;
+}
+
+rt::Task<Result<std::uint64_t>> RegistryView::revive(rt::Op& op, std::string registry,
+                                                     std::string endpoint) {
+  remote::Registry::Question question{.doing = "cannot send events of " + registry + " again",
+                                      .method = "POST",
+                                      .path = "_berth/revive",
+                                      .query = "endpoint=" + http::percent_encode(endpoint)};
+  CO_TRY(const auto pages, co_await ask(shared_, op, registry, std::move(question)));
+  if (pages.empty()) co_return fail(Code::kCorrupt, "{} answered nothing", registry);
+  CO_TRY(const json::Value value, json::parse(pages[0], "the registry's answer"));
+  co_return json::View(value, "the registry's answer").u64("revived");
 }
 
 }  // namespace berth::local

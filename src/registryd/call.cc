@@ -34,6 +34,18 @@ std::expected<oci::Digest, Response> digest_of(std::string_view text) {
                          printable(text, 150))));
 }
 
+depot::Origin origin_of(const Call& call) {
+  const auto header = [&call](std::string_view name) {
+    return printable(call.request.headers.get(name).value_or(""), 120);
+  };
+  return {.actor = call.caller.subject,
+          .peer = call.request.peer,
+          .address = fmt::format("{}://{}", call.request.secure ? "https" : "http", header("Host")),
+          .method = printable(call.request.method, 20),
+          .user_agent = header("User-Agent"),
+          .request = header("X-Request-Id")};
+}
+
 std::optional<depot::PageRequest> page_request(const Call& call, std::size_t most) {
   depot::PageRequest request{.last = call.query("last").value_or(""), .limit = most};
   const auto n = call.query("n");

@@ -34,6 +34,9 @@ struct Context {
   Options options;
 };
 
+// For the history of tags and for events; bounded, printable.
+depot::Origin origin_of(const Call& call);
+
 using Route = rt::Task<Result<Response>> (*)(rt::Op& op, Context& context, Call call);
 
 // Ollama's client, which is served a little differently (facts/oci.md B4).
@@ -88,5 +91,9 @@ rt::Task<Result<Response>> list_history(rt::Op& op, Context& context, Call call)
 rt::Task<Result<Response>> list_usage(rt::Op& op, Context& context, Call call);
 rt::Task<Result<Response>> list_repository_usage(rt::Op& op, Context& context, Call call);
 rt::Task<Result<Response>> collect(rt::Op& op, Context& context, Call call);
+rt::Task<Result<Response>> prune(rt::Op& op, Context& context, Call call);
+// Events.
+rt::Task<Result<Response>> list_events(rt::Op& op, Context& context, Call call);
+rt::Task<Result<Response>> revive_events(rt::Op& op, Context& context, Call call);
 
 }  // namespace berth::registryd

@@ -1,4 +1,5 @@
 // Manifests: end-3, end-7 and end-9.
+#include "base/log.h"
 #include "crypto/hash.h"
 #include "oci/media_types.h"
 #include "oci/reference.h"
@@ -130,6 +131,17 @@ Response may_not_move(std::string_view tag) {
                             tag));
 }
 
+// A pull does not fail because it could not be written down.
+rt::Task<void> tell_pull(rt::Op& op, Context& context, const Call& call,
+                         std::shared_ptr<const depot::StoredManifest> manifest) {
+  const std::string& reference = call.place.reference;
+  const Status noted = co_await context.depot.manifests.note_pull(
+      op, call.place.repository, std::move(manifest),
+      looks_like_digest(reference) ? std::string() : reference, origin_of(call));
+  if (!noted && !op.cancelled())
+    log::warning("a pull was not written down: {}", printable(noted.error().message()));
+}
+
 }  // namespace
 
 rt::Task<Result<Response>> get_manifest(rt::Op& op, Context& context, Call call) {
@@ -150,6 +162,7 @@ rt::Task<Result<Response>> get_manifest(rt::Op& op, Context& context, Call call)
     response.headers.set("Content-Length", fmt::format("{}", manifest->bytes.size()));
   } else {
     response.body = manifest->bytes;
+    co_await tell_pull(op, context, call, std::move(manifest));
   }
   co_return response;
 }
@@ -174,7 +187,7 @@ rt::Task<Result<Response>> put_manifest(rt::Op& op, Context& context, Call call)
                                .subject = reading->subject,
                                .artifact_type = reading->artifact_type,
                                .referrer = referrer_descriptor(*reading, digest, bytes->size()),
-                               .actor = call.caller.subject};
+                               .origin = origin_of(call)};
   pushed.manifest = {
       .digest = digest, .media_type = reading->media_type, .bytes = std::move(*bytes)};
   CO_TRY(const auto taken, co_await moved_tag(op, context, call, pushed));
@@ -204,12 +217,12 @@ rt::Task<Result<Response>> delete_manifest(rt::Op& op, Context& context, Call ca
   if (looks_like_digest(reference)) {
     auto digest = digest_of(reference);
     if (!digest) co_return std::move(digest.error());
-    CO_TRY(removed, co_await manifests.remove_manifest(op, call.place.repository, *digest,
-                                                       call.caller.subject));
+    CO_TRY(removed,
+           co_await manifests.remove_manifest(op, call.place.repository, *digest, origin_of(call)));
   } else {
     if (!oci::is_tag(reference)) co_return bad_reference(reference);
     CO_TRY(removed,
-           co_await manifests.untag(op, call.place.repository, reference, call.caller.subject));
+           co_await manifests.untag(op, call.place.repository, reference, origin_of(call)));
   }
   if (!removed) co_return unknown(call);
   co_return Response{.status = 202};

@@ -214,18 +214,4 @@ rt::Task<Result<Response>> list_repository_usage(rt::Op& op, Context& context, C
   co_return response;
 }
 
-rt::Task<Result<Response>> collect(rt::Op& op, Context& context, Call call) {
-  const std::string asked = call.query("dry_run").value_or("false");
-  const bool dry_run = asked == "true" || asked == "1" || asked.empty();
-  if (!dry_run && asked != "false" && asked != "0")
-    co_return refuse(400, "UNSUPPORTED", "?dry_run= takes true or false");
-  CO_TRY(const depot::Collected freed,
-         co_await context.depot.care.collect(
-             op, {.grace = context.options.collect_grace, .dry_run = dry_run}));
-  co_return json_reply({{"dry_run", dry_run},
-                        {"hidden", freed.members},
-                        {"blobs", freed.blobs},
-                        {"bytes", freed.bytes}});
-}
-
 }  // namespace berth::registryd

@@ -62,6 +62,9 @@ constexpr ExtensionRow kExtensionRows[] = {
     {"history", std::nullopt, Resource::kHistory},
     {"usage", Resource::kUsage, Resource::kRepositoryUsage},
     {"collect", Resource::kCollect, std::nullopt},
+    {"prune", Resource::kPrune, std::nullopt},
+    {"events", Resource::kEvents, std::nullopt},
+    {"revive", Resource::kRevive, std::nullopt},
 };
 
 Result<std::optional<Place>> parse_extension(std::vector<std::string_view> parts) {

@@ -29,6 +29,9 @@ enum class Resource {
   kUsage,            // /v2/_berth/usage
   kRepositoryUsage,  // /v2/_berth/usage/<name>
   kCollect,          // /v2/_berth/collect
+  kPrune,            // /v2/_berth/prune
+  kEvents,           // /v2/_berth/events
+  kRevive,           // /v2/_berth/revive
 };
 
 struct Place {

@@ -46,6 +46,9 @@ constexpr Row kRows[] = {
     {Resource::kUsage, "GET", "usage", Need::kListing, list_usage},
     {Resource::kRepositoryUsage, "GET", "usage", Need::kPull, list_repository_usage},
     {Resource::kCollect, "POST", "collect", Need::kOwner, collect},
+    {Resource::kPrune, "POST", "prune", Need::kOwner, prune},
+    {Resource::kEvents, "GET", "events", Need::kOwner, list_events},
+    {Resource::kRevive, "POST", "revive", Need::kOwner, revive_events},
 };
 
 std::optional<guard::Action> action_of(Need need) {

@@ -71,7 +71,7 @@ class WebPageTest : public depot::DepotTest {
                             .subject = reading.subject,
                             .artifact_type = reading.artifact_type,
                             .referrer = referrer_descriptor(reading, digest, bytes.size()),
-                            .actor = "tester"});
+                            .origin = {.actor = "tester"}});
   }
   oci::Digest push_artifact(const std::string& repository, std::vector<std::string> tags,
                             std::string_view config_type, const std::string& config,

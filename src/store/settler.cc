@@ -20,7 +20,8 @@ Status finish(fs::File& file, bool linked) {
 
 // commit() refuses before it changes anything; all else undoes the whole transaction.
 bool is_refusal(Code code) {
-  return code == Code::kConflict || code == Code::kInvalid || code == Code::kNotFound;
+  return code == Code::kConflict || code == Code::kInvalid || code == Code::kNotFound ||
+         code == Code::kDenied;
 }
 
 }  // namespace

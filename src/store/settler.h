@@ -20,8 +20,8 @@ namespace berth::store {
 
 class Settler {
  public:
-  // Checks first and changes then: a kNotFound, kConflict or kInvalid is its own affair, any other
-  // failure undoes what others wrote with it.
+  // Checks first and changes then: a kNotFound, kConflict, kInvalid or kDenied is its own affair,
+  // any other failure undoes what others wrote with it.
   using Work = std::function<Status(Database&)>;
 
   explicit Settler(Desk& desk, Catalog::Durability durability = Catalog::Durability::kRelaxed)
