@@ -107,8 +107,8 @@ Result<std::vector<model::FolderModel>> sound_models(const fs::Dir& folder, std:
 
 // `bridge` outlives the repository's calls.
 remote::Repository::Manner manner(std::uint64_t limit_rate, EventBridge& bridge) {
-  return {.limit_rate = limit_rate,
-          .on_wait = [&bridge](const std::string& what) { bridge.warning(what); }};
+  const auto warn = [&bridge](const std::string& what) { bridge.warning(what); };
+  return {.limit_rate = limit_rate, .on_wait = warn, .on_warning = warn};
 }
 
 }  // namespace

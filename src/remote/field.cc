@@ -105,6 +105,26 @@ std::optional<std::chrono::seconds> retry_after(const http::Headers& headers,
   return std::max(std::chrono::seconds(0), *until - sent.value_or(now));
 }
 
+std::vector<std::string> warnings(const http::Headers& headers) {
+  constexpr std::string_view kStart = "299 - \"";
+  constexpr std::size_t kMost = 4096;
+  std::vector<std::string> texts;
+  std::size_t total = 0;
+  for (std::string_view field : headers.get_all("Warning")) {
+    if (!field.starts_with(kStart)) continue;
+    field.remove_prefix(kStart.size());
+    std::string text;
+    for (std::size_t i = 0; i < field.size() && field[i] != '"'; ++i) {
+      if (field[i] == '\\' && i + 1 < field.size()) ++i;
+      text.push_back(field[i]);
+    }
+    total += text.size();
+    if (total > kMost) break;
+    if (!text.empty()) texts.push_back(printable(text));
+  }
+  return texts;
+}
+
 std::optional<oci::Digest> content_digest(const http::Headers& headers) {
   const auto field = headers.get("Docker-Content-Digest");
   if (!field) return std::nullopt;

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "http/message.h"
 #include "oci/digest.h"
@@ -35,6 +36,10 @@ std::optional<std::chrono::seconds> retry_after(const http::Headers& headers,
 
 // "Sun, 06 Nov 1994 08:49:37 GMT".
 std::optional<std::chrono::sys_seconds> parse_http_date(std::string_view text);
+
+// The texts of Warning fields of the form `299 - "text"`, printable; at most 4096 bytes of them
+// (distribution-spec, "Warnings").
+std::vector<std::string> warnings(const http::Headers& headers);
 
 std::optional<oci::Digest> content_digest(const http::Headers& headers);  // Docker-Content-Digest
 std::optional<std::uint64_t> content_length(const http::Headers& headers);

@@ -13,12 +13,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   static_cast<void>(remote::parse_next_link(text));
   static_cast<void>(remote::parse_http_date(text));
   http::Headers headers;
-  for (const char* name :
-       {"Retry-After", "Date", "Docker-Content-Digest", "Content-Length", "Content-Type"}) {
+  for (const char* name : {"Retry-After", "Date", "Docker-Content-Digest", "Content-Length",
+                           "Content-Type", "Warning"}) {
     headers.set(name, text);
   }
   if (const auto wait = remote::retry_after(headers, std::chrono::sys_seconds()))
     BERTH_ASSERT(wait->count() >= 0);
+  static_cast<void>(remote::warnings(headers));
   static_cast<void>(remote::content_digest(headers));
   static_cast<void>(remote::content_length(headers));
   static_cast<void>(remote::media_type(headers));

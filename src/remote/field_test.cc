@@ -63,6 +63,18 @@ TEST(HttpDate, RefusesNonsense) {
   EXPECT_FALSE(parse_http_date("Sunday, 06-Nov-94 08:49:37 GMT"));
 }
 
+TEST(Warnings, TextsOfTheOneForm) {
+  http::Headers headers;
+  headers.add("Warning", "299 - \"a \\\"quoted\\\" word\"");
+  headers.add("Warning", "110 - \"stale\"");
+  headers.add("Warning", "299 registry \"agent\"");
+  headers.add("Warning", "299 - \"\x1b[31mred\"");
+  EXPECT_EQ(warnings(headers), (std::vector<std::string>{"a \"quoted\" word", "\\x1b[31mred"}));
+  http::Headers long_ones;
+  for (int i = 0; i < 9; ++i) long_ones.add("Warning", "299 - \"" + std::string(1000, 'x') + "\"");
+  EXPECT_EQ(warnings(long_ones).size(), 4u);
+}
+
 TEST(MediaType, DropsParameters) {
   EXPECT_EQ(media_type({{"Content-Type", "Application/JSON; charset=utf-8"}}), "application/json");
   EXPECT_EQ(media_type({}), "");

@@ -94,10 +94,12 @@ class Repository : public content::Target, public content::Mounter, public conte
 
   const std::string& name() const;  // "ai/smollm2"
 
-  // How the calls that follow go: at most so fast, and who is told what a retry waits for.
+  // How the calls that follow go: at most so fast, and who is told what a retry waits for and what
+  // the registry warns of (each sentence once).
   struct Manner {
     std::uint64_t limit_rate = 0;  // bytes a second; 0: no limit
     std::function<void(const std::string&)> on_wait = {};
+    std::function<void(const std::string&)> on_warning = {};
   };
   void set_manner(Manner manner);
 

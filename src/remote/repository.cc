@@ -183,6 +183,10 @@ Task<Result<http::Headers>> Repository::State::put_manifest(rt::Op& op, std::str
     co_return std::unexpected(std::move(refused));
   }
   http::Headers headers = answer.response.headers;
+  for (const std::string& warning : warnings(headers)) {
+    if (manner.on_warning && told.insert(warning).second)
+      manner.on_warning(fmt::format("{} warns: {}", core->name(), warning));
+  }
   co_await drain(op, std::move(answer.response));
   const auto stored = content_digest(headers);
   if (stored && stored->algorithm() == manifest.digest.algorithm() && *stored != manifest.digest) {

@@ -94,6 +94,7 @@ struct Repository::State {
   Manner manner;
   std::shared_ptr<Throttle> own_throttle;
   ManifestCache manifests;
+  std::set<std::string> told;          // warnings
   std::set<oci::Digest> acknowledged;  // blobs that were pushed
   std::set<oci::Digest> absent;  // asked for a moment ago and not there: put() need not ask again
   std::map<oci::Digest, UploadSession> sessions;  // opened by mounts that were not granted
