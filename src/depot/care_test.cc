@@ -1,5 +1,8 @@
 // Quotas, retention and events as the depot carries them out.
+#include <fcntl.h>
+#include <fstream>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "depot/depot_fixture.h"
 #include "depot/schema.h"
@@ -113,6 +116,44 @@ TEST_F(CareTest, AnOlderCatalogueIsBroughtUpToDate) {
   auto rows = (*database)->query("SELECT bytes FROM repositories");
   ASSERT_TRUE(rows->next().value());
   EXPECT_EQ(rows->integer(0), 7);
+}
+
+// A sparse file stands for it: what counts, names and finds it must not care how big it is.
+TEST_F(CareTest, ABlobOfATebibyte) {
+  constexpr std::uint64_t kTebibyte = std::uint64_t{1} << 40;
+  const oci::Digest digest = oci::Digest::of(as_bytes(std::string_view("stands for it")));
+  push("a", "one");
+  close();
+  const std::string file = root() + "/blobs/" + digest.path();
+  std::ofstream(file) << "x";
+  std::filesystem::resize_file(file, kTebibyte);
+  {
+    auto database =
+        store::Database::open(root() + "/registry.db", store::Database::Mode::kReadWrite);
+    ASSERT_TRUE((*database)->run(
+        "INSERT INTO blobs(digest, size, media_type, document, added) VALUES(?, ?, 't', 0, 0)",
+        digest.string(), static_cast<std::int64_t>(kTebibyte)));
+    ASSERT_TRUE(
+        (*database)->run("INSERT INTO members SELECT id, ?, 0 FROM repositories", digest.string()));
+  }
+  open({.disk_reserve = 0}, {.quotas = {"each a 2TiB"}});
+  EXPECT_EQ(find("a", digest), kTebibyte);
+  const auto blob = run(seam().blobs.open_blob(op_, "a", digest)).value();
+  ASSERT_TRUE(blob);
+  char last = 'x';
+  EXPECT_EQ(::pread(blob->file.get(), &last, 1, static_cast<off_t>(kTebibyte - 1)), 1);
+  EXPECT_EQ(last, '\0');
+  EXPECT_TRUE(run(seam().blobs.mount(op_, "b", digest, "a")).value());
+  const auto usages = run(seam().models.usage_of(op_, {"a", "b"})).value();
+  EXPECT_EQ(usages.at(0).bytes, kTebibyte + 3);
+  EXPECT_EQ(usages.at(0).shared, kTebibyte);
+  EXPECT_EQ(number("SELECT sum(bytes) FROM repositories"),
+            static_cast<std::int64_t>(2 * kTebibyte + 3));
+  EXPECT_TRUE(run(seam().blobs.remove_blob(op_, "a", digest)).value());
+  EXPECT_TRUE(run(seam().blobs.remove_blob(op_, "b", digest)).value());
+  const Collected freed =
+      run(seam().care.collect(op_, {.grace = std::chrono::seconds(-10)})).value();
+  EXPECT_EQ(freed.bytes, kTebibyte + 3);
 }
 
 TEST_F(CareTest, RetentionTakesTagsAndWhatHungOnThem) {
