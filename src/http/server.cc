@@ -53,6 +53,10 @@ struct Server::Core {
   rt::Task<Status> serve_connection(rt::Op& work, Accepted caller, TlsContext tls,
                                     std::string client);
   rt::Task<Status> answer_excess(rt::Op& work, Accepted caller, TlsContext tls);
+  // A small part of all connections, whatever those are.
+  std::size_t excess_at_most() const {
+    return std::min(kExcessAtOnce, limits.connections / 8 + 1);
+  }
   // Whose connection it is, for the count; "" for those that are not counted.
   std::string client_of(const Arrival& arrival) const;
   rt::Task<Status> serve(rt::Op& op);
@@ -122,7 +126,7 @@ void Server::Core::start(rt::Scope& scope, rt::Op& work, Accepted caller, TlsCon
     std::size_t& count = by_client[client];
     if (count >= limits.connections_per_client) {
       // Whoever has all of those as well is just closed.
-      if (excess_service == nullptr || excess >= kExcessAtOnce) return;
+      if (excess_service == nullptr || excess >= excess_at_most()) return;
       ++excess;
       ++live;
       scope.spawn(answer_excess(work, std::move(caller), std::move(tls)));
