@@ -54,9 +54,7 @@ struct Server::Core {
                                     std::string client);
   rt::Task<Status> answer_excess(rt::Op& work, Accepted caller, TlsContext tls);
   // A small part of all connections, whatever those are.
-  std::size_t excess_at_most() const {
-    return std::min(kExcessAtOnce, limits.connections / 8 + 1);
-  }
+  std::size_t excess_at_most() const { return std::min(kExcessAtOnce, limits.connections / 8 + 1); }
   // Whose connection it is, for the count; "" for those that are not counted.
   std::string client_of(const Arrival& arrival) const;
   rt::Task<Status> serve(rt::Op& op);
