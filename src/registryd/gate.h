@@ -79,8 +79,8 @@ class Gate {
   std::string client_of(const http::Request& request, const Caller* caller) const;
   Limits& limits() { return limits_; }
   // kRateLimited when this client asks too often.
-  Status admit(const std::string& client) {
-    return limits_.take_request(client, std::chrono::steady_clock::now());
+  Status admit(const std::string& client, Limits::Repeat repeat = Limits::Repeat::kPossible) {
+    return limits_.take_request(client, std::chrono::steady_clock::now(), repeat);
   }
   // 401, naming where to get a token and for what. `scope` may be empty.
   http::Response challenge(const http::Request& request, std::string_view scope,

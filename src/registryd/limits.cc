@@ -41,19 +41,20 @@ void Limits::fill(Client& client, rt::SteadyTime now) const {
   client.filled = now;
 }
 
-Status Limits::check_requests(const std::string& name, rt::SteadyTime now) {
+Status Limits::check_requests(const std::string& name, rt::SteadyTime now, Repeat repeat) {
   if (limits_.requests == 0) return {};
   Client& client = client_of(name, now);
   fill(client, now);
-  if (client.tokens >= 1) return {};
-  const double wait = (1 - client.tokens) / static_cast<double>(limits_.requests);
+  const double debt = repeat == Repeat::kHard ? static_cast<double>(limits_.requests * kBurst) : 0;
+  if (client.tokens + debt >= 1) return {};
+  const double wait = (1 - client.tokens - debt) / static_cast<double>(limits_.requests);
   return too_much(fmt::format("{} asks for more than {} requests a second: wait and ask again",
                               printable(name, 80), limits_.requests),
                   std::chrono::seconds(static_cast<std::int64_t>(std::ceil(wait))));
 }
 
-Status Limits::take_request(const std::string& name, rt::SteadyTime now) {
-  TRY_OK(check_requests(name, now));
+Status Limits::take_request(const std::string& name, rt::SteadyTime now, Repeat repeat) {
+  TRY_OK(check_requests(name, now, repeat));
   if (limits_.requests > 0) client_of(name, now).tokens -= 1;
   return {};
 }

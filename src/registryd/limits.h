@@ -35,10 +35,15 @@ class Limits {
 
   explicit Limits(ClientLimits limits) : limits_(limits) {}
 
+  // Whether a client can send its request again. Most cannot when it has a body that they stream,
+  // so those may take as much as a burst in advance.
+  enum class Repeat { kPossible, kHard };
   // One request more. kRateLimited with the time after which another one may come.
-  Status take_request(const std::string& client, rt::SteadyTime now);
+  Status take_request(const std::string& client, rt::SteadyTime now,
+                      Repeat repeat = Repeat::kPossible);
   // Without taking anything.
-  Status check_requests(const std::string& client, rt::SteadyTime now);
+  Status check_requests(const std::string& client, rt::SteadyTime now,
+                        Repeat repeat = Repeat::kPossible);
 
   // Whether one more upload may begin; kRateLimited.
   Status check_uploads(const std::string& client, rt::SteadyTime now);

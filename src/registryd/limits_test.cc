@@ -49,6 +49,20 @@ TEST(Limits, ARefusalSaysWhenToComeBack) {
   EXPECT_TRUE(limits.take_request("192.0.2.1", kStart + 1s));
 }
 
+TEST(Limits, WhatCannotBeSentAgainMayTakeOneBurstInAdvance) {
+  Limits limits({.requests = 2});
+  const auto hard = [&] {
+    int count = 0;
+    while (limits.take_request("a", kStart, Limits::Repeat::kHard) && count < 1000) ++count;
+    return count;
+  };
+  EXPECT_EQ(taken(limits, "a", kStart, 100), 20);
+  EXPECT_EQ(hard(), 20);
+  EXPECT_EQ(limits.take_request("a", kStart).error().retry_after(), 11s) << "the debt first";
+  EXPECT_EQ(taken(limits, "a", kStart + 10s, 5), 0);
+  EXPECT_EQ(taken(limits, "a", kStart + 11s, 5), 2);
+}
+
 TEST(Limits, WithoutALimitNothingIsRemembered) {
   Limits limits({});
   EXPECT_EQ(taken(limits, "a", kStart, 1000), 1000);

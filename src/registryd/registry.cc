@@ -90,6 +90,11 @@ std::string_view wanted_method(std::string_view method) {
   return method == "HEAD" ? "GET" : method;
 }
 
+Limits::Repeat repeat_of(const Request& request) {
+  const auto* reader = std::get_if<std::unique_ptr<http::Reader>>(&request.body.content);
+  return reader && *reader ? Limits::Repeat::kHard : Limits::Repeat::kPossible;
+}
+
 const Row* find_row(Resource resource, std::string_view method) {
   for (const Row& row : kRows)
     if (row.resource == resource && row.method == wanted_method(method)) return &row;
@@ -157,7 +162,7 @@ rt::Task<Result<Response>> Registry::Parts::run(rt::Op& op, const Row& row, Requ
   const bool is_capability = (row.route == get_blob && gate.is_open_address(request)) ||
                              (row.route == finish_upload && gate.is_piece_address(request));
   if (is_capability) {
-    const Status may_ask = gate.admit(gate.client_of(request, nullptr));
+    const Status may_ask = gate.admit(gate.client_of(request, nullptr), repeat_of(request));
     if (!may_ask) co_return refuse(may_ask.error(), "UNKNOWN", "UNKNOWN");
     co_return co_await row.route(op, context,
                                  Call{.request = std::move(request), .place = std::move(place)});
@@ -165,7 +170,7 @@ rt::Task<Result<Response>> Registry::Parts::run(rt::Op& op, const Row& row, Requ
   auto caller = co_await gate.identify(op, request, late);
   const std::string client = gate.client_of(request, caller ? &*caller : nullptr);
   const bool too_fast = !caller && caller.error().code() == Code::kRateLimited;
-  const Status may_ask = too_fast ? Status() : gate.admit(client);
+  const Status may_ask = too_fast ? Status() : gate.admit(client, repeat_of(request));
   if (!may_ask) co_return refuse(may_ask.error(), "UNKNOWN", "UNKNOWN");
   if (!caller && caller.error().code() == Code::kUnauthenticated)
     co_return context.gate.challenge(request, scope_of(row, place), caller.error().message());

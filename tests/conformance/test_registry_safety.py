@@ -152,7 +152,7 @@ def test_a_client_that_asks_too_often_is_told_to_wait(limited, method, path, nee
 @every_route
 def test_a_token_opens_what_its_scope_says(tokens, method, path, need):
     registry, secrets = tokens
-    for user in (None, ("read", secrets["inference"]), ("read", "berth_" + "0" * 64)):
+    for user in (None, ("read", secrets["manage"]), ("read", "berth_" + "0" * 64)):
         if user or need != "kFiltered":
             assert registry.request(method, path, user=user)[0] == 401, user
     assert registry.request(method, path, user=("inference", secrets["inference"]))[0] == 403
