@@ -44,7 +44,7 @@ def test_a_client_over_its_rate_is_told_to_wait_and_its_health_is_not(start):
     assert registry.request("GET", "/")[0] == 429  # the page as well
 
 
-def test_berth_and_skopeo_wait_when_they_are_told_to(start, tmp_path):
+def test_berth_skopeo_and_oras_wait_when_they_are_told_to(start, tmp_path):
     registry = start(requests_per_client=3)
     berth = berthlab.Berth(tmp_path / "u")
     name = f"{registry.host}/team/tiny:1"
@@ -55,8 +55,11 @@ def test_berth_and_skopeo_wait_when_they_are_told_to(start, tmp_path):
     skopeo = [berthlab.part("skopeo"), "copy", "--dest-tls-verify=false", "--src-tls-verify=false",
               f"docker://{name}", f"docker://{registry.host}/team/copy:1"]
     subprocess.run(skopeo, check=True, timeout=100)
-    status, _, _ = wait_until_served(registry, "/v2/team/copy/manifests/1")
-    assert status == 200
+    drain(registry)
+    subprocess.run([berthlab.part("oras"), "cp", "--from-plain-http", "--to-plain-http", name, f"{registry.host}/team/copy:2"],
+                   check=True, timeout=100)
+    for tag in (1, 2):
+        assert wait_until_served(registry, f"/v2/team/copy/manifests/{tag}")[0] == 200
 
 
 def wait_until_served(registry, path):
