@@ -70,6 +70,8 @@ struct LocalUploads::Session {
 
 namespace {
 
+Error in_pieces() { return Error(Code::kConflict, "this upload comes in pieces, not in order"); }
+
 Error cut_off() { return Error(Code::kConflict, "another request goes on with this upload"); }
 
 }  // namespace
@@ -253,8 +255,10 @@ rt::Task<Result<std::uint64_t>> LocalUploads::append(rt::Op& op, std::string rep
                                                      rt::Reader& body) {
   CO_TRY(const auto session, co_await find(op, std::move(repository), id));
   if (!session) co_return fail(Code::kNotFound, "there is no upload {}", printable(id, 80));
+  // Before anybody is cut off, and when a piece came while this waited.
+  if (session->pieces) co_return std::unexpected(in_pieces());
   CO_TRY(const auto turn, co_await Turn::take(op, session));
-  if (session->pieces) co_return fail(Code::kConflict, "this upload comes in pieces, not in order");
+  if (session->pieces) co_return std::unexpected(in_pieces());
   if (from && *from != session->held) {
     co_return fail(Code::kBadRange, "the upload has {} bytes; what follows has to begin there",
                    session->held);
