@@ -12,7 +12,7 @@ set(BERTH_LIBS_fs LibArchive::LibArchive)
 set(BERTH_LIBS_process PkgConfig::SECCOMP)
 set(BERTH_LIBS_cli PkgConfig::EDIT)
 set(BERTH_LIBS_metrics prometheus-cpp-core)
-set(BERTH_LIBS_guard crypt)
+set(BERTH_LIBS_guard crypt ${BERTH_ARGON2})
 
 function(berth_add_modules graph)
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${graph})

@@ -75,7 +75,8 @@ struct Settings {
     std::string root;                 // "" = registry/ in the data folder
     std::string tls_certificate;      // PEM files, for https listeners
     std::string tls_key;
-    std::string htpasswd;                   // file of users; "" = nobody has to log in
+    std::string htpasswd;                   // file of users; "" = none
+    bool tokens = false;                    // those of `berth token` are taken
     std::string ollama_keys;                // file: NAME ssh-ed25519 KEY
     std::vector<std::string> rules;         // "WHO ACTIONS REPOSITORIES"; none = users may do all
     bool anonymous_pull = false;            // with users: pulling needs none
@@ -83,6 +84,9 @@ struct Settings {
     bool insecure = false;                  // beyond loopback without TLS and users
     std::vector<std::string> hosts;         // further names for the Host check
     std::uint64_t connections = 1024;
+    std::uint64_t connections_per_client = 512;  // 0 = any; so are the next two
+    std::uint64_t requests_per_client = 0;       // a second
+    std::uint64_t uploads_per_client = 1024;     // in progress
     std::uint64_t max_manifest = 8u << 20;
     std::uint64_t disk_reserve = 256u << 20;  // bytes of the disk that stay free
     std::string check_models = "warn";  // off, warn, refuse: models that are not what they say

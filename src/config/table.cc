@@ -244,8 +244,11 @@ void add_registry_server(std::vector<Key>& keys) {
   keys.push_back(key("registry_server.tls_key", {}, "PEM file of the private key",
                      text(BERTH_MEMBER(registry_server.tls_key))));
   keys.push_back(key("registry_server.htpasswd", {},
-                     "file of users and their bcrypt passwords (htpasswd -B)",
+                     "file of users and their passwords (htpasswd -B, or argon2id)",
                      text(BERTH_MEMBER(registry_server.htpasswd))));
+  keys.push_back(key("registry_server.tokens", {},
+                     "take the tokens of `berth token create`, as passwords and as Bearer",
+                     on_off(BERTH_MEMBER(registry_server.tokens))));
   keys.push_back(key("registry_server.ollama_keys", {},
                      "file of the keys that Ollama users sign with: NAME ssh-ed25519 KEY",
                      text(BERTH_MEMBER(registry_server.ollama_keys))));
@@ -265,6 +268,15 @@ void add_registry_server(std::vector<Key>& keys) {
                      list(BERTH_MEMBER(registry_server.hosts))));
   keys.push_back(key("registry_server.connections", {}, "connections served at once",
                      count(BERTH_MEMBER(registry_server.connections), 1, 65536)));
+  keys.push_back(key("registry_server.connections_per_client", {},
+                     "of them from one address (or IPv6 /64); 0: any number",
+                     count(BERTH_MEMBER(registry_server.connections_per_client), 0, 65536)));
+  keys.push_back(key("registry_server.requests_per_client", {},
+                     "requests a second of one user or address, with a burst; 0: any number",
+                     count(BERTH_MEMBER(registry_server.requests_per_client), 0, 1'000'000)));
+  keys.push_back(key("registry_server.uploads_per_client", {},
+                     "uploads in progress of one user or address; 0: any number",
+                     count(BERTH_MEMBER(registry_server.uploads_per_client), 0, 10'000)));
   keys.push_back(key("registry_server.max_manifest", {}, "largest manifest that may be pushed",
                      size(BERTH_MEMBER(registry_server.max_manifest), 4u << 20, 64u << 20)));
   keys.push_back(key("registry_server.disk_reserve", {},

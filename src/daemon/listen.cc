@@ -135,7 +135,7 @@ Status check_registry_exposure(const std::vector<Listen>& listeners,
                                const config::Settings& settings) {
   const auto& registry = settings.registry_server;
   if (!settings.server.registry || settings.server.insecure || !registry.htpasswd.empty() ||
-      !registry.behind_proxy.empty())
+      registry.tokens || !registry.behind_proxy.empty())
     return {};
   if (settings.server.require_token) {
     return fail(Code::kInvalid,

@@ -37,13 +37,14 @@ Result<std::vector<Listen>> plan(const Settings& settings) {
       return fail(Code::kInvalid, "listening with TLS needs --tls-cert and --tls-key (PEM files)");
     }
     if (listen.is_loopback() || settings.insecure || !settings.behind_proxy.empty()) continue;
-    if (tls && !settings.htpasswd.empty()) continue;
+    if (tls && (settings.tokens || !settings.htpasswd.empty())) continue;
     return fail(Code::kInvalid,
                 "{}:{} can be reached from other machines, so it needs TLS and users, and there "
                 "is no {}; {}, or name the proxies in front with --behind-proxy CIDR, or say "
                 "--insecure",
                 listen.address, listen.port, tls ? "file of users" : "TLS",
-                tls ? "make one with: htpasswd -cB FILE NAME, and give it with --htpasswd FILE"
+                tls ? "make one with: htpasswd -cB FILE NAME, and give it with --htpasswd FILE, or "
+                      "set registry_server.tokens and use: berth token create"
                     : "listen on https://... with --tls-cert and --tls-key");
   }
   return listeners;
@@ -53,6 +54,10 @@ http::ServerLimits limits_of(const Settings& settings) {
   http::ServerLimits limits;
   limits.connections = settings.connections;
   limits.drain = settings.drain;
+  limits.connections_per_client = settings.connections_per_client;
+  for (const std::string& proxy : settings.behind_proxy) {
+    if (const auto network = http::Network::parse(proxy)) limits.uncounted.push_back(*network);
+  }
   return limits;
 }
 
@@ -109,6 +114,22 @@ class Front : public http::Service {
   bool any_secure_host_;
 };
 
+// What a client with too many connections hears on those. Whoever asks for its health still hears
+// that.
+class Excess : public http::Service {
+ public:
+  rt::Task<Result<http::Response>> handle(rt::Op&, http::Request request) override {
+    if (request.url.path == "/healthz" || request.url.path == "/readyz")
+      co_return http::reply(200, "text/plain; charset=utf-8", "ok\n");
+    http::Response response = http::reply(
+        429, "application/json",
+        R"({"errors":[{"code":"TOOMANYREQUESTS","message":"your address has as many connections )"
+        R"(open as one may have: close some and ask again"}]})");
+    response.headers.set("Retry-After", "1");
+    co_return response;
+  }
+};
+
 http::BrowserRules browser_rules(const Settings& settings, const std::vector<Listen>& listeners) {
   http::BrowserRules rules{.hosts = settings.hosts};
   for (std::string& host : rules.hosts) host = to_lower(host);
@@ -130,12 +151,14 @@ class RegistryDaemon {
         host_(std::move(host)),
         page_(loop, host_->depot(), host_->gate()),
         front_(host_->registry(), page_, *metrics_, browser_rules(settings_, listeners_),
-               !settings_.htpasswd.empty()),
+               settings_.tokens || !settings_.htpasswd.empty()),
         access_log_(front_, log_format(configuration.settings.log)),
         server_(loop, settings_.access_log ? static_cast<http::Service&>(access_log_) : front_,
                 limits_of(settings_)),
         background_(loop),
-        op_("registry") {}
+        op_("registry") {
+    server_.answer_excess(excess_);
+  }
 
   Status listen();
   rt::Task<Status> run();
@@ -154,6 +177,7 @@ class RegistryDaemon {
   registryd::WebPage page_;
   Front front_;
   AccessLog access_log_;
+  Excess excess_;
   http::Server server_;
   rt::Scope background_;
   rt::Op op_;

@@ -31,11 +31,14 @@ Result<std::unique_ptr<RegistryHost>> RegistryHost::open(rt::Loop& loop, metrics
   TRY(auto webhooks, Webhooks::open(loop, metrics, all, *depot));
   TRY(const std::string key, depot->secret("token.key"));
   TRY(auto gate, registryd::Gate::open(loop, {.htpasswd = settings.htpasswd,
+                                              .tokens = settings.tokens ? paths.data : "",
                                               .rules = settings.rules,
                                               .anonymous_pull = settings.anonymous_pull,
                                               .behind_proxy = settings.behind_proxy,
                                               .ollama_keys = settings.ollama_keys,
-                                              .key = key}));
+                                              .key = key,
+                                              .limits = {settings.requests_per_client,
+                                                         settings.uploads_per_client}}));
   return std::unique_ptr<RegistryHost>(new RegistryHost(
       loop, metrics, std::move(settings), std::move(depot), std::move(webhooks), std::move(gate)));
 }

@@ -48,13 +48,14 @@ struct Blobs {
                                              oci::Digest digest) = 0;
 };
 
-// An upload is a blob that comes in pieces, in order; its digest is not known before the end. It
-// survives a restart of the server.
+// An upload is a blob whose digest is not known before the end. It comes in order, by append(), or
+// in pieces at their places, by put_piece(). It survives a restart of the server.
 struct Uploads {
   virtual ~Uploads() = default;
   // Its id, one path segment: a UUID and a seal that binds it to the repository.
   virtual rt::Task<Result<std::string>> begin(rt::Op& op, std::string repository) = 0;
-  // Bytes so far; nullopt when there is no such upload (any more).
+  // Bytes so far, of pieces those without a gap from the beginning; nullopt when there is no such
+  // upload (any more).
   virtual rt::Task<Result<std::optional<std::uint64_t>>> held(rt::Op& op, std::string repository,
                                                               std::string id) = 0;
   // Takes the body to its end and returns what is held then. With `from`: kBadRange, and nothing
@@ -63,7 +64,16 @@ struct Uploads {
   virtual rt::Task<Result<std::uint64_t>> append(rt::Op& op, std::string repository, std::string id,
                                                  std::optional<std::uint64_t> from,
                                                  rt::Reader& body) = 0;
-  // Makes it a blob. kDigestMismatch ends the upload.
+  // Takes a piece, beside others: the bytes from `begin` to `end`. A piece that does not come whole
+  // is not held; one that comes again replaces the first, and whoever still writes to the same
+  // bytes is cut off. An upload that was given a piece takes no append() any more (kConflict).
+  virtual rt::Task<Status> put_piece(rt::Op& op, std::string repository, std::string id,
+                                     std::uint64_t begin, std::uint64_t end, rt::Reader& body) = 0;
+  // How many pieces are held; nullopt when there is no such upload.
+  virtual rt::Task<Result<std::optional<std::size_t>>> pieces(rt::Op& op, std::string repository,
+                                                              std::string id) = 0;
+  // Makes it a blob. kDigestMismatch ends the upload; kBadRange, with which it lives, says that
+  // pieces are missing.
   virtual rt::Task<Status> finish(rt::Op& op, std::string repository, std::string id,
                                   oci::Digest digest) = 0;
   virtual rt::Task<Result<bool>> cancel(rt::Op& op, std::string repository, std::string id) = 0;

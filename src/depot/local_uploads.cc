@@ -11,13 +11,17 @@ namespace {
 
 constexpr std::string_view kKeyFile = "upload.key";
 constexpr std::string_view kPrefix = "upload-";
+constexpr std::string_view kPiecesPrefix = "pieces-";
 constexpr std::size_t kUuid = 36;
 constexpr std::size_t kSeal = 32;
 
+constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 62;
 constexpr std::uint64_t kWriteback = 8 * 1024 * 1024;    // so that the sync at the end is short
 constexpr std::uint64_t kLookAtDisk = 64 * 1024 * 1024;  // how often free space is looked at
 // A hash that lags behind (after a restart) reads this much for each piece that is written.
 constexpr std::size_t kCatchUp = 4 * 1024 * 1024;
+// And so much when a piece has come: its caller waits for it.
+constexpr std::uint64_t kCatchUpByPiece = std::uint64_t{1} << 30;
 
 std::string make_uuid() {  // version 4
   std::string hex = crypto::random_hex(16);
@@ -53,18 +57,33 @@ struct LocalUploads::Session {
   std::uint64_t hashed = 0;  // by hasher; behind `held` after a restart
   std::uint64_t before = 0;  // held when the present stream began
   rt::SteadyTime touched = std::chrono::steady_clock::now();
-  rt::Op* turn = nullptr;  // of whoever works on it
+  rt::Op* turn = nullptr;           // of whoever works on it
+  std::map<rt::Op*, Piece> coming;  // pieces that are being written
+  std::unique_ptr<Pieces> pieces;   // nullptr: it comes in order
+  bool turning = false;             // to pieces
+  bool hashing = false;             // of them
   rt::Event freed;
   bool over = false;  // finished, cancelled or given up
+
+  bool is_idle() const { return turn == nullptr && coming.empty(); }
 };
+
+namespace {
+
+Error in_pieces() { return Error(Code::kConflict, "this upload comes in pieces, not in order"); }
+
+Error cut_off() { return Error(Code::kConflict, "another request goes on with this upload"); }
+
+}  // namespace
 
 // Exclusive use of a session; cuts off whoever has it.
 class LocalUploads::Turn {
  public:
   static rt::Task<Result<std::unique_ptr<Turn>>> take(rt::Op& op,
                                                       std::shared_ptr<Session> session) {
-    while (session->turn != nullptr) {
-      session->turn->cancel(Error(Code::kConflict, "another request goes on with this upload"));
+    while (!session->is_idle()) {
+      if (session->turn != nullptr) session->turn->cancel(cut_off());
+      for (const auto& [working, piece] : session->coming) working->cancel(cut_off());
       CO_TRY_OK(co_await session->freed.wait(op));
     }
     if (session->over) co_return fail(Code::kNotFound, "the upload is over");
@@ -83,6 +102,53 @@ class LocalUploads::Turn {
       : op_(parent), session_(std::move(session)) {
     session_->turn = &op_;
   }
+  rt::Op op_;
+  std::shared_ptr<Session> session_;
+};
+
+// Use of a part of a session, beside those of other parts. Whoever wrote to the same bytes is gone
+// when it is taken, and what was hashed of them is forgotten: a blob is what is in its file.
+class LocalUploads::PieceTurn {
+ public:
+  static rt::Task<Result<std::unique_ptr<PieceTurn>>> take(rt::Op& op,
+                                                           std::shared_ptr<Session> session,
+                                                           Piece piece) {
+    while (session->turn != nullptr || cut(*session, piece) ||
+           (session->hashing && piece.begin < session->pieces->prefix())) {
+      CO_TRY_OK(co_await session->freed.wait(op));
+    }
+    if (session->over) co_return fail(Code::kNotFound, "the upload is over");
+    CO_TRY_OK(session->pieces->forget(piece));
+    if (piece.begin < session->hashed) {
+      session->hasher = crypto::Hasher(crypto::Algorithm::kSha256);
+      session->hashed = 0;
+    }
+    co_return std::unique_ptr<PieceTurn>(new PieceTurn(op, std::move(session), piece));
+  }
+  PieceTurn(const PieceTurn&) = delete;
+  ~PieceTurn() {
+    session_->coming.erase(&op_);
+    session_->touched = std::chrono::steady_clock::now();
+    session_->freed.notify_all();
+  }
+  rt::Op& op() { return op_; }
+
+ private:
+  PieceTurn(rt::Op& parent, std::shared_ptr<Session> session, Piece piece)
+      : op_(parent), session_(std::move(session)) {
+    session_->coming.emplace(&op_, piece);
+  }
+  // Whether there was somebody to cut off.
+  static bool cut(Session& session, const Piece& piece) {
+    bool any = false;
+    for (const auto& [working, other] : session.coming) {
+      if (!piece.overlaps(other)) continue;
+      working->cancel(cut_off());
+      any = true;
+    }
+    return any;
+  }
+
   rt::Op op_;
   std::shared_ptr<Session> session_;
 };
@@ -114,6 +180,10 @@ std::string LocalUploads::file_name(std::string_view id) {
   return fmt::format("{}/{}{}", store::kIngestFolder, kPrefix, id.substr(0, kUuid));
 }
 
+std::string LocalUploads::pieces_name(std::string_view id) {
+  return fmt::format("{}/{}{}", store::kIngestFolder, kPiecesPrefix, id.substr(0, kUuid));
+}
+
 rt::Task<Result<std::string>> LocalUploads::begin(rt::Op& op, std::string repository) {
   CO_TRY_OK(op.check());
   if (unfinished_ >= limits_.sessions) {
@@ -139,7 +209,7 @@ rt::Task<Result<std::string>> LocalUploads::begin(rt::Op& op, std::string reposi
 void LocalUploads::close_idle() {
   if (sessions_.size() < limits_.open_at_once) return;
   std::erase_if(sessions_, [](const auto& entry) {
-    return entry.second->turn == nullptr && entry.second.use_count() == 1;
+    return entry.second->is_idle() && entry.second.use_count() == 1;
   });
 }
 
@@ -154,10 +224,14 @@ rt::Task<Result<std::shared_ptr<LocalUploads::Session>>> LocalUploads::find(rt::
   if (!file && file.error().code() == Code::kNotFound) co_return nullptr;
   if (!file) co_return std::unexpected(file.error());
   CO_TRY(const fs::FileInfo info, file->info());
+  CO_TRY(auto pieces, co_await rt::blocking(shelf_.loop(), [this, &id] {
+           return Pieces::open(shelf_.root(), pieces_name(id));
+         }));
   auto session = std::make_shared<Session>(shelf_.loop());
   session->id = id;
   session->file = std::move(*file);
   session->held = info.size;
+  session->pieces = std::move(pieces);
   // Another request may have opened it meanwhile.
   co_return sessions_.emplace(id, std::move(session)).first->second;
 }
@@ -167,6 +241,7 @@ rt::Task<Result<std::optional<std::uint64_t>>> LocalUploads::held(rt::Op& op,
                                                                   std::string id) {
   CO_TRY(const auto session, co_await find(op, std::move(repository), std::move(id)));
   if (!session || session->over) co_return std::nullopt;
+  if (session->pieces) co_return session->pieces->prefix();
   // Whoever asks has lost its connection: what that one still has in hand is taken first.
   const auto turn = co_await Turn::take(op, session);
   if (!turn && turn.error().code() == Code::kNotFound) co_return std::nullopt;
@@ -180,7 +255,10 @@ rt::Task<Result<std::uint64_t>> LocalUploads::append(rt::Op& op, std::string rep
                                                      rt::Reader& body) {
   CO_TRY(const auto session, co_await find(op, std::move(repository), id));
   if (!session) co_return fail(Code::kNotFound, "there is no upload {}", printable(id, 80));
+  // Before anybody is cut off, and when a piece came while this waited.
+  if (session->pieces) co_return std::unexpected(in_pieces());
   CO_TRY(const auto turn, co_await Turn::take(op, session));
+  if (session->pieces) co_return std::unexpected(in_pieces());
   if (from && *from != session->held) {
     co_return fail(Code::kBadRange, "the upload has {} bytes; what follows has to begin there",
                    session->held);
@@ -198,6 +276,96 @@ rt::Task<Status> LocalUploads::receive(rt::Op& op, Session& session, rt::Reader&
       [&session](std::uint64_t offset, Bytes bytes) { return hash(session, offset, bytes); },
       [&session](std::uint64_t end) { session.held = end; });
   co_return co_await pipeline.run(op, body, session.held);
+}
+
+rt::Task<Result<std::optional<std::size_t>>> LocalUploads::pieces(rt::Op& op,
+                                                                  std::string repository,
+                                                                  std::string id) {
+  CO_TRY(const auto session, co_await find(op, std::move(repository), std::move(id)));
+  if (!session || session->over) co_return std::nullopt;
+  co_return session->pieces ? session->pieces->count() : 0;
+}
+
+rt::Task<Status> LocalUploads::take_pieces(rt::Op& op, std::shared_ptr<Session> session) {
+  // Pieces that come at the same time begin together: none of them cuts off another.
+  while (session->turning) CO_TRY_OK(co_await session->freed.wait(op));
+  if (session->pieces) co_return Status();
+  session->turning = true;
+  const Status turned = co_await turn_to_pieces(op, session);
+  session->turning = false;
+  session->freed.notify_all();
+  co_return turned;
+}
+
+rt::Task<Status> LocalUploads::turn_to_pieces(rt::Op& op, std::shared_ptr<Session> session) {
+  CO_TRY(const auto turn, co_await Turn::take(op, session));
+  auto made = co_await rt::blocking(shelf_.loop(), [&]() -> Result<std::unique_ptr<Pieces>> {
+    TRY(auto pieces, Pieces::create(shelf_.root(), pieces_name(session->id)));
+    const Piece before{.begin = 0, .end = session->held};
+    if (before.end > 0) TRY_OK(pieces->write(pieces->line_of(before)));
+    return pieces;
+  });
+  CO_TRY(session->pieces, std::move(made));
+  if (session->held > 0) session->pieces->hold({.begin = 0, .end = session->held});
+  co_return Status();
+}
+
+rt::Task<Status> LocalUploads::put_piece(rt::Op& op, std::string repository, std::string id,
+                                         std::uint64_t begin, std::uint64_t end, rt::Reader& body) {
+  CO_TRY(const auto session, co_await find(op, std::move(repository), id));
+  if (!session) co_return fail(Code::kNotFound, "there is no upload {}", printable(id, 80));
+  if (begin >= end || end > kMostBytes)
+    co_return fail(Code::kTooLarge, "{} to {} is no piece of a blob", begin, end);
+  CO_TRY_OK(co_await take_pieces(op, session));
+  const Piece piece{.begin = begin, .end = end};
+  CO_TRY(const auto turn, co_await PieceTurn::take(op, session, piece));
+  CO_TRY_OK(co_await receive_piece(turn->op(), *session, piece, body));
+  const Pieces::Line line = session->pieces->line_of(piece);
+  CO_TRY_OK(co_await rt::blocking(shelf_.loop(),
+                                  [&session, &line] { return session->pieces->write(line); }));
+  session->pieces->hold(piece);
+  co_return co_await hash_pieces(*session);
+}
+
+rt::Task<Status> LocalUploads::receive_piece(rt::Op& op, Session& session, Piece piece,
+                                             rt::Reader& body) {
+  std::uint64_t reached = piece.begin;
+  Pipeline pipeline(
+      shelf_.loop(),
+      [this, &session, piece](std::uint64_t offset, Bytes bytes) -> Status {
+        if (bytes.size() > piece.end - offset)
+          return fail(Code::kInvalid, "more came than the piece to byte {} has", piece.end);
+        return write(session, offset, bytes);
+      },
+      [](std::uint64_t, Bytes) { return Status(); },
+      [&reached](std::uint64_t end) { reached = end; });
+  CO_TRY_OK(co_await pipeline.run(op, body, piece.begin));
+  if (reached == piece.end) co_return Status();
+  co_return fail(Code::kInvalid, "the piece to byte {} ended at byte {}", piece.end, reached);
+}
+
+// One at a time, and only over pieces that nobody writes to: whoever is about to waits for it.
+rt::Task<Status> LocalUploads::hash_pieces(Session& session) {
+  const std::uint64_t there = std::min(session.pieces->prefix(), session.hashed + kCatchUpByPiece);
+  if (session.hashing || session.hashed >= there) co_return Status();
+  session.hashing = true;
+  const Status done = co_await rt::blocking(shelf_.loop(), [&session, there] {
+    return hash_file(session.file, session.hasher, session.hashed, there);
+  });
+  session.hashing = false;
+  session.freed.notify_all();
+  co_return done;
+}
+
+Status LocalUploads::check_whole(const Session& session) {
+  if (!session.pieces) return {};
+  const std::uint64_t prefix = session.pieces->prefix();
+  TRY(const fs::FileInfo info, session.file.info());
+  if (prefix == session.pieces->end() && prefix == info.size) return {};
+  return fail(Code::kBadRange,
+              "pieces are missing: the first is at byte {} of at least {}; send it, then end the "
+              "upload again",
+              prefix, std::max(session.pieces->end(), info.size));
 }
 
 Status LocalUploads::write(Session& session, std::uint64_t offset, Bytes bytes) const {
@@ -251,6 +419,8 @@ rt::Task<Status> LocalUploads::finish(rt::Op& op, std::string repository, std::s
   CO_TRY(const auto session, co_await find(op, repository, id));
   if (!session) co_return fail(Code::kNotFound, "there is no upload {}", printable(id, 80));
   CO_TRY(const auto turn, co_await Turn::take(op, session));
+  CO_TRY_OK(check_whole(*session));
+  if (session->pieces) session->held = session->pieces->prefix();
   session->over = true;  // the hash can be ended once only
   // All of it is here: a caller that leaves now finds the blob when it asks again.
   rt::Op unhurried;
@@ -268,6 +438,10 @@ rt::Task<Status> LocalUploads::finish(rt::Op& op, std::string repository, std::s
   if (moved) {
     sessions_.erase(id);
     --unfinished_;
+  }
+  if (moved && session->pieces) {
+    CO_TRY_OK(co_await rt::blocking(shelf_.loop(),
+                                    [this, &id] { return shelf_.root().remove(pieces_name(id)); }));
   }
   if (!moved) CO_TRY_OK(co_await drop(std::move(id)));
   if (!done) co_return std::unexpected(done.error());
@@ -291,8 +465,10 @@ rt::Task<Result<bool>> LocalUploads::publish(rt::Op& op, Session& session, std::
 rt::Task<Status> LocalUploads::drop(std::string id) {
   sessions_.erase(id);
   --unfinished_;
-  co_return co_await rt::blocking(shelf_.loop(),
-                                  [this, &id] { return shelf_.root().remove(file_name(id)); });
+  co_return co_await rt::blocking(shelf_.loop(), [this, &id]() -> Status {
+    TRY_OK(shelf_.root().remove(pieces_name(id)));
+    return shelf_.root().remove(file_name(id));
+  });
 }
 
 rt::Task<Result<bool>> LocalUploads::cancel(rt::Op& op, std::string repository, std::string id) {
@@ -309,10 +485,13 @@ rt::Task<Result<bool>> LocalUploads::cancel(rt::Op& op, std::string repository, 
 rt::Task<Status> LocalUploads::expire(rt::Op& op, std::chrono::seconds older_than) {
   const auto now = std::chrono::steady_clock::now();
   std::erase_if(sessions_, [&](const auto& entry) {
-    return entry.second->turn == nullptr && now - entry.second->touched >= older_than;
+    return entry.second->is_idle() && now - entry.second->touched >= older_than;
   });
   std::vector<std::string> known;
-  for (const auto& [id, session] : sessions_) known.push_back(file_name(id));
+  for (const auto& [id, session] : sessions_) {
+    known.push_back(file_name(id));
+    known.push_back(pieces_name(id));
+  }
   CO_TRY_OK(op.check());
   std::size_t expired = 0;
   const Status done = co_await rt::blocking(shelf_.loop(), [&]() -> Status {

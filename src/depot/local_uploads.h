@@ -1,8 +1,9 @@
 // Upload sessions of the local depot: one growing file each, hashed as it comes.
 //
 // What is on disk is enough to go on after a restart: the file's length is what is held, and the id
-// carries a seal over the repository, so no record is written when an upload begins. A power loss
-// may leave a file whose end is not what was sent; the digest finds that out.
+// carries a seal over the repository, so no record is written when an upload begins. Of an upload
+// in pieces a second file tells which are held (pieces.h). A power loss may leave a file whose end
+// is not what was sent; the digest finds that out.
 #pragma once
 
 #include <map>
@@ -11,6 +12,7 @@
 #include <string>
 
 #include "crypto/hash.h"
+#include "depot/pieces.h"
 #include "depot/shelf.h"
 #include "rt/async.h"
 
@@ -32,6 +34,10 @@ class LocalUploads : public Uploads {
   rt::Task<Result<std::uint64_t>> append(rt::Op& op, std::string repository, std::string id,
                                          std::optional<std::uint64_t> from,
                                          rt::Reader& body) override;
+  rt::Task<Status> put_piece(rt::Op& op, std::string repository, std::string id,
+                             std::uint64_t begin, std::uint64_t end, rt::Reader& body) override;
+  rt::Task<Result<std::optional<std::size_t>>> pieces(rt::Op& op, std::string repository,
+                                                      std::string id) override;
   rt::Task<Status> finish(rt::Op& op, std::string repository, std::string id,
                           oci::Digest digest) override;
   rt::Task<Result<bool>> cancel(rt::Op& op, std::string repository, std::string id) override;
@@ -44,6 +50,7 @@ class LocalUploads : public Uploads {
  private:
   struct Session;
   class Turn;
+  class PieceTurn;
 
   LocalUploads(Shelf& shelf, Limits limits, std::string key)
       : shelf_(shelf), limits_(limits), key_(std::move(key)) {}
@@ -51,6 +58,7 @@ class LocalUploads : public Uploads {
   std::string seal(std::string_view uuid, std::string_view repository) const;
   bool is_sealed(std::string_view id, std::string_view repository) const;
   static std::string file_name(std::string_view id);
+  static std::string pieces_name(std::string_view id);
 
   // The session, opened from its file when this process does not know it; nullptr when there is
   // none.
@@ -64,6 +72,14 @@ class LocalUploads : public Uploads {
   rt::Task<Result<bool>> publish(rt::Op& op, Session& session, std::string repository,
                                  oci::Digest digest);
   rt::Task<Status> drop(std::string id);
+  // From now on it takes pieces; what came in order is the first.
+  rt::Task<Status> take_pieces(rt::Op& op, std::shared_ptr<Session> session);
+  rt::Task<Status> turn_to_pieces(rt::Op& op, std::shared_ptr<Session> session);
+  rt::Task<Status> receive_piece(rt::Op& op, Session& session, Piece piece, rt::Reader& body);
+  // So that finish() has less to read.
+  rt::Task<Status> hash_pieces(Session& session);
+  // kBadRange when there is a gap.
+  static Status check_whole(const Session& session);
   void close_idle();
 
   Shelf& shelf_;

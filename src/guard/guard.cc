@@ -44,14 +44,24 @@ Status decide(const std::optional<Principal>& principal, Scope needed) {
 }
 
 std::optional<Principal> TokenSet::find(std::string_view token, Time now) const {
+  const Token* match = find_token(token, now);
+  if (!match) return std::nullopt;
+  return Principal{match->name, Scopes::of(match->scopes)};
+}
+
+const Token* TokenSet::by_id(std::string_view id) const {
+  const auto found = std::ranges::find(tokens_, id, &Token::id);
+  return found == tokens_.end() ? nullptr : &*found;
+}
+
+const Token* TokenSet::find_token(std::string_view token, Time now) const {
   const std::string hash = crypto::hash_hex(crypto::Algorithm::kSha256, as_bytes(token));
   const Token* match = nullptr;
   for (const Token& candidate :
        tokens_) {  // no early end: the time must not tell which one matched
     if (crypto::constant_time_equal(candidate.hash, hash)) match = &candidate;
   }
-  if (!match || (match->expires && *match->expires <= now)) return std::nullopt;
-  return Principal{match->name, Scopes::of(match->scopes)};
+  return match && match->expires && *match->expires <= now ? nullptr : match;
 }
 
 std::optional<std::string_view> bearer_token(std::string_view authorization) {

@@ -70,11 +70,17 @@ class TokenSet {
   // Whose token this is, unless it is unknown or has expired. Takes as long for a wrong token as
   // for a right one.
   std::optional<Principal> find(std::string_view token, Time now) const;
+  const Token* find_token(std::string_view token, Time now) const;
+  // Also one that has expired.
+  const Token* by_id(std::string_view id) const;
   const std::vector<Token>& tokens() const { return tokens_; }
 
  private:
   std::vector<Token> tokens_;
 };
+
+// What every token begins with.
+inline constexpr std::string_view kTokenPrefix = "berth_";
 
 // "Bearer x" of an Authorization header -> x; nullopt for other schemes.
 std::optional<std::string_view> bearer_token(std::string_view authorization);

@@ -56,6 +56,65 @@ TEST(Permissions, ARuleThatIsNoneIsNamed) {
 constexpr const char* kAlice =
     "alice:$2y$05$P.3nIz2TOG3rRI3Bnwsyj.VdUvIsrd0wLppGUMgBcmYhMA6rPd4Ue\n";
 
+// The first is the reference implementation's own test vector, as others have it in theirs; the
+// second was made with Debian's `argon2 -id -t 3 -k 8192 -p 4`.
+constexpr const char* kArgon2 =
+    "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
+constexpr const char* kArgon2Lanes =
+    "$argon2id$v=19$m=8192,t=3,p=4$c2FsdHNhbHRzYWx0$BwseqAK5WOj4zaxpj0Y1ht1yoJK9XG8w/tcvKBvquCU";
+
+TEST(Htpasswd, TakesArgon2) {
+  const auto users =
+      Htpasswd::parse("alice:" + std::string(kArgon2) + "\nbob:" + kArgon2Lanes + "\n", "f");
+  ASSERT_TRUE(users) << users.error().message();
+  EXPECT_TRUE(users->is_right("alice", Secret("password")));
+  EXPECT_FALSE(users->is_right("alice", Secret("Password")));
+  EXPECT_FALSE(users->is_right("alice", Secret("")));
+  EXPECT_TRUE(users->is_right("bob", Secret("secret")));
+  EXPECT_FALSE(users->is_right("bob", Secret("password")));
+  EXPECT_FALSE(users->is_right("carol", Secret("password"))) << "the first user's password";
+}
+
+TEST(Htpasswd, RefusesArgon2ThatIsMalformedOrAsksForTooMuch) {
+  const std::string salt = "c29tZXNhbHQ";
+  const std::string hash = "CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
+  const auto made = [&](const std::string& head) { return head + "$" + salt + "$" + hash; };
+  const std::string good = "$argon2id$v=19$m=65536,t=2,p=1";
+  ASSERT_TRUE(Htpasswd::parse("a:" + made(good), "f"));
+  for (const std::string& text : {
+           made("$argon2i$v=19$m=65536,t=2,p=1"),
+           made("$argon2d$v=19$m=65536,t=2,p=1"),
+           made("$argon2id$v=16$m=65536,t=2,p=1"),
+           made("$argon2id$m=65536,t=2,p=1"),
+           made("$argon2id$v=19$m=65536,t=2"),
+           made("$argon2id$v=19$t=2,m=65536,p=1"),
+           made("$argon2id$v=19$m=4095,t=2,p=1"),
+           made("$argon2id$v=19$m=262145,t=2,p=1"),
+           made("$argon2id$v=19$m=4294967296,t=2,p=1"),
+           made("$argon2id$v=19$m=-1,t=2,p=1"),
+           made("$argon2id$v=19$m=,t=2,p=1"),
+           made("$argon2id$v=19$m=65536,t=0,p=1"),
+           made("$argon2id$v=19$m=65536,t=17,p=1"),
+           made("$argon2id$v=19$m=65536,t=2,p=0"),
+           made("$argon2id$v=19$m=65536,t=2,p=17"),
+           made(good) + "$",
+           good + "$$" + hash,
+           good + "$c2FsdA$" + hash,  // four bytes
+           good + "$" + salt + "$",
+           good + "$" + salt + "$c29tZXNhbHQ",
+           good + "$" + salt + "$" + hash.substr(1) + "=",
+           good + "$" + salt + "$not base64 at all, you see?",
+           good + "$" + salt + "$" + std::string(600, 'A'),
+           std::string("$argon2"),
+           std::string("$argon2id$"),
+       }) {
+    const auto users = Htpasswd::parse("a:" + text, "f");
+    ASSERT_FALSE(users) << text;
+    EXPECT_EQ(users.error().code(), Code::kInvalid);
+    EXPECT_NE(users.error().message().find("f line 1"), std::string::npos);
+  }
+}
+
 TEST(Htpasswd, RefusesWhatIsNoSlowHash) {
   EXPECT_TRUE(Htpasswd::parse("# users\n\n" + std::string(kAlice), "f"));
   for (const char* text : {"alice:secret", "alice:{SHA}x", "alice:$apr1$x", "alice", ":$2y$05$x",

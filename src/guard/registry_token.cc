@@ -78,6 +78,7 @@ Result<RegistryToken> read_claims(std::string_view text, std::string_view servic
   TRY(const std::int64_t expires, view.i64_or("exp", 0));
   token.issued = std::chrono::sys_seconds(std::chrono::seconds(issued));
   token.expires = std::chrono::sys_seconds(std::chrono::seconds(expires));
+  TRY(token.credential, view.string_or("berth_token", ""));
   TRY_OK(read_access(view, token));
   return token;
 }
@@ -103,14 +104,15 @@ Actions RegistryToken::of(std::string_view repository) const {
 }
 
 std::string sign(const RegistryToken& token, std::string_view service, std::string_view key) {
-  const json::Object claims{{"iss", kIssuer},
-                            {"sub", token.subject},
-                            {"aud", service},
-                            {"iat", seconds(token.issued)},
-                            {"nbf", seconds(token.issued)},
-                            {"exp", seconds(token.expires)},
-                            {"jti", crypto::random_hex(16)},
-                            {"access", access_of(token)}};
+  json::Object claims{{"iss", kIssuer},
+                      {"sub", token.subject},
+                      {"aud", service},
+                      {"iat", seconds(token.issued)},
+                      {"nbf", seconds(token.issued)},
+                      {"exp", seconds(token.expires)},
+                      {"jti", crypto::random_hex(16)},
+                      {"access", access_of(token)}};
+  if (!token.credential.empty()) claims["berth_token"] = token.credential;
   const std::string body = base64url(kHeader) + "." + base64url(json::serialize(claims));
   return body + "." + base64url(crypto::hmac_sha256(key, body));
 }

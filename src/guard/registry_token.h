@@ -25,7 +25,8 @@ struct RegistryToken {
   std::chrono::sys_seconds issued{};
   std::chrono::sys_seconds expires{};
   std::vector<Access> access;
-  bool catalog = false;  // registry:catalog:*
+  bool catalog = false;    // registry:catalog:*
+  std::string credential;  // the id of the `berth token` it was given for; "" for none
 
   // What the token grants there.
   Actions of(std::string_view repository) const;

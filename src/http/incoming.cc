@@ -224,8 +224,9 @@ rt::Task<Result<std::size_t>> Incoming::counted_body(rt::Op& op, MutableBytes in
   co_return n;
 }
 
+// One limit for all that it takes to get a byte of the body: the frames of chunks may be dripped.
 rt::Task<Result<std::size_t>> Incoming::chunked_body(rt::Op& op, MutableBytes into,
-                                                     std::chrono::milliseconds stall) {
+                                                     rt::SteadyTime until) {
   if (buffer_.size() < kBodyBuffer) buffer_.resize(kBodyBuffer);
   parser_->give(into);
   while (true) {
@@ -234,7 +235,7 @@ rt::Task<Result<std::size_t>> Incoming::chunked_body(rt::Op& op, MutableBytes in
     const std::size_t n = into.size() - parser_->not_filled();
     if (parser_->done()) framing_ = Framing::kNone;
     if (n > 0 || parser_->done()) co_return n;
-    CO_TRY(const std::size_t more, co_await fill(op, from_now(stall)));
+    CO_TRY(const std::size_t more, co_await fill(op, until));
     if (more == 0)
       co_return fail(Code::kUnavailable, "the connection was closed inside a chunked body");
   }
@@ -243,7 +244,7 @@ rt::Task<Result<std::size_t>> Incoming::chunked_body(rt::Op& op, MutableBytes in
 rt::Task<Result<std::size_t>> Incoming::body(rt::Op& op, MutableBytes into,
                                              std::chrono::milliseconds stall) {
   if (framing_ == Framing::kNone || into.empty()) co_return 0;
-  if (framing_ == Framing::kChunked) co_return co_await chunked_body(op, into, stall);
+  if (framing_ == Framing::kChunked) co_return co_await chunked_body(op, into, from_now(stall));
   co_return co_await counted_body(op, into, from_now(stall));
 }
 

@@ -64,8 +64,7 @@ class Incoming {
   rt::Task<Result<std::size_t>> fill(rt::Op& op, rt::SteadyTime until);
   rt::Task<Result<Head>> parse_head(rt::Op& op, rt::SteadyTime until);
   rt::Task<Result<std::size_t>> counted_body(rt::Op& op, MutableBytes into, rt::SteadyTime until);
-  rt::Task<Result<std::size_t>> chunked_body(rt::Op& op, MutableBytes into,
-                                             std::chrono::milliseconds stall);
+  rt::Task<Result<std::size_t>> chunked_body(rt::Op& op, MutableBytes into, rt::SteadyTime until);
   std::size_t take_buffered(MutableBytes into);
   Bytes buffered() const { return Bytes(buffer_).subspan(begin_, end_ - begin_); }
 

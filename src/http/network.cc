@@ -1,7 +1,9 @@
 #include "http/network.h"
 
+#include <algorithm>
 #include <arpa/inet.h>
 #include <cstring>
+#include <netinet/in.h>
 #include <optional>
 #include <string>
 
@@ -29,7 +31,23 @@ std::optional<Parsed> parse_address(std::string_view text) {
   return std::nullopt;
 }
 
+constexpr std::size_t kClientBytes = 8;  // of an IPv6 address: a /64
+
 }  // namespace
+
+std::string client_network(std::string_view address) {
+  auto parsed = parse_address(address);
+  if (!parsed) return std::string(address);
+  auto& bytes = parsed->bytes;
+  char text[INET6_ADDRSTRLEN] = {};
+  if (IN6_IS_ADDR_V4MAPPED(reinterpret_cast<const in6_addr*>(bytes.data()))) {
+    ::inet_ntop(AF_INET, bytes.data() + 12, text, sizeof text);
+    return text;
+  }
+  std::fill(bytes.begin() + kClientBytes, bytes.end(), 0);
+  ::inet_ntop(AF_INET6, bytes.data(), text, sizeof text);
+  return std::string(text) + "/64";
+}
 
 Result<Network> Network::parse(std::string_view text) {
   const std::size_t slash = text.find('/');

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <string>
 #include <string_view>
 
 #include "base/error.h"
@@ -19,5 +20,9 @@ class Network {
   std::array<unsigned char, 16> address_{};
   unsigned prefix_ = 0;
 };
+
+// What counts as one client: an IPv4 address, or the /64 of an IPv6 address, since whoever has one
+// has all of them. Anything else as it is.
+std::string client_network(std::string_view address);
 
 }  // namespace berth::http

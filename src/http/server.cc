@@ -1,5 +1,7 @@
 #include "http/server.h"
 
+#include <algorithm>
+#include <map>
 #include <set>
 #include <vector>
 
@@ -12,15 +14,49 @@ namespace berth::http {
 namespace {
 
 constexpr std::chrono::milliseconds kExhaustedPause{50};
+// Connections that their client has too many of and that are told so, at a time.
+constexpr std::size_t kExcessAtOnce = 64;
+constexpr std::chrono::milliseconds kExcessTime{2'000};
+
+// One request gets an answer, and then the connection ends.
+class Last : public Service {
+ public:
+  explicit Last(Service& service) : service_(service) {}
+  void end(std::weak_ptr<Connection> connection) { connection_ = std::move(connection); }
+  rt::Task<Result<Response>> handle(rt::Op& op, Request request) override {
+    if (const auto connection = connection_.lock()) connection->finish();
+    return service_.handle(op, std::move(request));
+  }
+
+ private:
+  Service& service_;
+  std::weak_ptr<Connection> connection_;
+};
+
+ServerLimits limits_of_excess(ServerLimits limits) {
+  for (auto* time : {&limits.head, &limits.idle, &limits.body_stall, &limits.write_stall})
+    *time = std::min(*time, kExcessTime);
+  return limits;
+}
 
 }  // namespace
 
 struct Server::Core {
   Core(rt::Loop& its_loop, Service& its_service, ServerLimits its_limits)
-      : loop(its_loop), service(its_service), limits(its_limits), changed(its_loop) {}
+      : loop(its_loop),
+        service(its_service),
+        limits(std::move(its_limits)),
+        excess_limits(limits_of_excess(limits)),
+        changed(its_loop) {}
 
   rt::Task<Status> accept_all(rt::Op& op, rt::Op& work, rt::Scope& scope, Listener& listener);
-  rt::Task<Status> serve_connection(rt::Op& work, UniqueFd fd, Arrival arrival, TlsContext tls);
+  rt::Task<Status> serve_connection(rt::Op& work, Accepted caller, TlsContext tls,
+                                    std::string client);
+  rt::Task<Status> answer_excess(rt::Op& work, Accepted caller, TlsContext tls);
+  // A small part of all connections, whatever those are.
+  std::size_t excess_at_most() const { return std::min(kExcessAtOnce, limits.connections / 8 + 1); }
+  // Whose connection it is, for the count; "" for those that are not counted.
+  std::string client_of(const Arrival& arrival) const;
   rt::Task<Status> serve(rt::Op& op);
   rt::Task<void> drain(rt::Op& op, rt::Op& work);
   void start(rt::Scope& scope, rt::Op& work, Accepted caller, TlsContext tls);
@@ -30,6 +66,10 @@ struct Server::Core {
   rt::Loop& loop;
   Service& service;
   ServerLimits limits;
+  ServerLimits excess_limits;
+  Service* excess_service = nullptr;
+  std::map<std::string, std::size_t> by_client;  // connections that count
+  std::size_t excess = 0;                        // that are being answered
   rt::Event changed;  // a connection ended, an adopted one came, or stop()
   std::vector<std::unique_ptr<Listener>> listeners;
   std::vector<UniqueFd> adopted;
@@ -39,24 +79,61 @@ struct Server::Core {
   bool stopping = false;
 };
 
-rt::Task<Status> Server::Core::serve_connection(rt::Op& work, UniqueFd fd, Arrival arrival,
-                                                TlsContext tls) {
-  auto connection =
-      std::make_shared<Connection>(loop, service, limits, std::move(fd), std::move(arrival));
+std::string Server::Core::client_of(const Arrival& arrival) const {
+  if (limits.connections_per_client == 0 || arrival.on_unix_socket()) return "";
+  const bool uncounted = std::ranges::any_of(
+      limits.uncounted, [&](const Network& network) { return network.contains(arrival.peer); });
+  return uncounted ? "" : client_network(arrival.peer);
+}
+
+rt::Task<Status> Server::Core::answer_excess(rt::Op& work, Accepted caller, TlsContext tls) {
+  Last last(*excess_service);
+  auto connection = std::make_shared<Connection>(loop, last, excess_limits, std::move(caller.fd),
+                                                 std::move(caller.arrival));
+  last.end(connection);
+  open.insert(connection);
+  rt::Op hurried(work, from_now(2 * kExcessTime));
+  Status served = co_await Connection::serve(hurried, connection, std::move(tls));
+  open.erase(connection);
+  --excess;
+  --live;
+  changed.notify_all();
+  co_return served;
+}
+
+rt::Task<Status> Server::Core::serve_connection(rt::Op& work, Accepted caller, TlsContext tls,
+                                                std::string client) {
+  auto connection = std::make_shared<Connection>(loop, service, limits, std::move(caller.fd),
+                                                 std::move(caller.arrival));
   open.insert(connection);
   if (stopping) connection->finish();
   Status served = co_await Connection::serve(work, connection, std::move(tls));
   open.erase(connection);
+  if (const auto counted = by_client.find(client); counted != by_client.end()) {
+    if (--counted->second == 0) by_client.erase(counted);
+  }
   --live;
   changed.notify_all();
   co_return served;
 }
 
 void Server::Core::start(rt::Scope& scope, rt::Op& work, Accepted caller, TlsContext tls) {
-  ++live;
   ++accepted;
-  scope.spawn(
-      serve_connection(work, std::move(caller.fd), std::move(caller.arrival), std::move(tls)));
+  std::string client = client_of(caller.arrival);
+  if (!client.empty()) {
+    std::size_t& count = by_client[client];
+    if (count >= limits.connections_per_client) {
+      // Whoever has all of those as well is just closed.
+      if (excess_service == nullptr || excess >= excess_at_most()) return;
+      ++excess;
+      ++live;
+      scope.spawn(answer_excess(work, std::move(caller), std::move(tls)));
+      return;
+    }
+    ++count;
+  }
+  ++live;
+  scope.spawn(serve_connection(work, std::move(caller), std::move(tls), std::move(client)));
 }
 
 rt::Task<Status> Server::Core::accept_all(rt::Op& op, rt::Op& work, rt::Scope& scope,
@@ -171,6 +248,7 @@ Status Server::reload_tls() {
 }
 
 rt::Task<Status> Server::serve(rt::Op& op) { return core_->serve(op); }
+void Server::answer_excess(Service& service) { core_->excess_service = &service; }
 void Server::stop() { core_->stop(); }
 std::uint64_t Server::accepted() const { return core_->accepted; }
 std::size_t Server::connections() const { return core_->live; }

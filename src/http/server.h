@@ -15,9 +15,11 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "http/connection.h"
 #include "http/message.h"
+#include "http/network.h"
 #include "rt/loop.h"
 
 namespace berth::http {
@@ -27,9 +29,16 @@ struct ServerLimits {
   std::chrono::milliseconds idle{60'000};         // between requests
   std::chrono::milliseconds body_stall{60'000};   // no byte of a request's body
   std::chrono::milliseconds write_stall{60'000};  // the caller takes no byte of the answer
-  std::chrono::milliseconds drain{10'000};        // for what is in flight after stop()
+  // A caller that gives or takes less than this on average keeps its connection for `slow` only.
+  std::uint64_t least_rate = 1024;  // bytes a second; 0: any
+  std::chrono::milliseconds slow{60'000};
+  std::chrono::milliseconds drain{10'000};  // for what is in flight after stop()
   std::size_t head_bytes = 32 * 1024;
   std::size_t connections = 512;  // more wait in the kernel's queue
+  // Of one address or IPv6 /64; 0: any. Those over it are answered by
+  // Server::answer_excess()'s Service, or closed at once.
+  std::size_t connections_per_client = 0;
+  std::vector<Network> uncounted;  // clients without that limit: proxies
 };
 
 struct TlsFiles {
@@ -58,6 +67,10 @@ class Server {
   void adopt(UniqueFd connected);
   // Reads the certificate and key files again; on failure the old ones stay in use.
   Status reload_tls();
+
+  // Answers one request of each connection that its client has too many of, a few of them at a
+  // time: "wait" says more to a client than a closed connection. It must not be slow.
+  void answer_excess(Service& service);
 
   // Accepts and serves until stop() or the end of `op`; returns when every connection is gone.
   // stop() lets requests in flight finish within `limits.drain`, then cancels them; cancelling `op`

@@ -134,6 +134,8 @@ rt::Task<Result<Connection::After>> Connection::serve_one(rt::Op& op) {
   if (!request) co_return co_await refuse(op, request.error());
   exchange_ = &exchange;
   ++exchange_number_;
+  receiving_ = Pace(limits_.least_rate, limits_.slow);
+  stream_.send_at(Pace(limits_.least_rate, limits_.slow));
   auto after = co_await answer(exchange, std::move(*request), keep_alive);
   exchange_ = nullptr;
   co_return after;
@@ -220,7 +222,7 @@ rt::Task<Result<bool>> Connection::rest_of_body_skipped(rt::Op& op) {
   std::vector<std::byte> piece;
   while (!incoming_.body_ended()) {
     piece.resize(16 * 1024);
-    CO_TRY(const std::size_t n, co_await incoming_.body(op, piece, limits_.body_stall));
+    CO_TRY(const std::size_t n, co_await take_body(op, piece));
     if (n == 0 && !incoming_.body_ended()) co_return false;
   }
   co_return true;
@@ -244,8 +246,16 @@ rt::Task<Result<std::size_t>> Connection::read_body(rt::Op& op, MutableBytes int
         co_await stream_.write(op, as_bytes("HTTP/1.1 100 Continue\r\n\r\n"), limits_.write_stall));
   }
   exchange_->wants_continue = false;
-  auto n = co_await incoming_.body(op, into, limits_.body_stall);
+  auto n = co_await take_body(op, into);
   if (n && incoming_.body_ended()) watch();
+  co_return n;
+}
+
+rt::Task<Result<std::size_t>> Connection::take_body(rt::Op& op, MutableBytes into) {
+  const auto began = std::chrono::steady_clock::now();
+  auto n = co_await incoming_.body(op, into, receiving_.allows(limits_.body_stall));
+  receiving_.waited(std::chrono::steady_clock::now() - began);
+  if (n) receiving_.moved(*n);
   co_return n;
 }
 

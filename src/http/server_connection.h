@@ -7,6 +7,7 @@
 
 #include "http/incoming.h"
 #include "http/outgoing.h"
+#include "http/pace.h"
 #include "http/request_head.h"
 #include "http/server.h"
 #include "http/stream.h"
@@ -49,6 +50,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   rt::Task<Result<bool>> rest_of_body_skipped(rt::Op& op);
   rt::Task<void> linger(rt::Op& op);
   rt::Task<Result<std::size_t>> read_body(rt::Op& op, MutableBytes into);
+  // Part of the body, at the pace that a caller has to keep.
+  rt::Task<Result<std::size_t>> take_body(rt::Op& op, MutableBytes into);
   void watch();
   void look_for_close();
 
@@ -57,6 +60,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Arrival arrival_;
   Stream stream_;
   Incoming incoming_;
+  Pace receiving_;  // of the present body
   Exchange* exchange_ = nullptr;
   rt::Op* idle_op_ = nullptr;
   std::uint64_t exchange_number_ = 0;

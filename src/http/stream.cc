@@ -171,6 +171,13 @@ rt::Task<Result<std::size_t>> Stream::read(rt::Op& op, MutableBytes into, rt::St
   }
 }
 
+rt::Task<Status> Stream::wait_to_send(rt::Op& op, Ready ready, std::chrono::milliseconds stall) {
+  const auto began = std::chrono::steady_clock::now();
+  Status waited = co_await descriptor_.wait(op, ready, from_now(sending_.allows(stall)));
+  sending_.waited(std::chrono::steady_clock::now() - began);
+  co_return waited;
+}
+
 rt::Task<Status> Stream::write(rt::Op& op, std::span<Bytes> pieces,
                                std::chrono::milliseconds stall) {
   CO_TRY_OK(op.check());
@@ -180,9 +187,10 @@ rt::Task<Status> Stream::write(rt::Op& op, std::span<Bytes> pieces,
     const Attempt attempt = try_write(pieces);
     if (attempt.error) co_return std::unexpected(*attempt.error);
     take(pieces, attempt.moved);
+    sending_.moved(attempt.moved);
     if (!attempt.wait) continue;
     unwaited_ = 0;
-    CO_TRY_OK(co_await descriptor_.wait(op, *attempt.wait, from_now(stall)));
+    CO_TRY_OK(co_await wait_to_send(op, *attempt.wait, stall));
   }
   co_return Status();
 }
@@ -208,10 +216,11 @@ rt::Task<Status> Stream::send_file_plain(rt::Op& op, const FileRange& range,
         loop_, [socket = fd(), file = range.file.get(), at = range.offset + sent,
                 length = range.length - sent] { return send_burst(socket, file, at, length); });
     sent += burst.sent;
+    sending_.moved(burst.sent);
     if (sent == range.length) break;
     if (burst.error == 0) co_return fail(Code::kCorrupt, "a file became shorter while it was sent");
     if (burst.error != EAGAIN) co_return std::unexpected(connection_error(burst.error));
-    CO_TRY_OK(co_await descriptor_.wait(op, Ready::kToWrite, from_now(stall)));
+    CO_TRY_OK(co_await wait_to_send(op, Ready::kToWrite, stall));
   }
   co_return Status();
 }

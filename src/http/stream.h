@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "http/descriptor.h"
 #include "http/message.h"
+#include "http/pace.h"
 #include "http/socket_address.h"
 #include "http/tls.h"
 
@@ -34,6 +35,9 @@ class Stream {
   // The file is read on the pool, where it may block; on a plain socket the kernel moves the bytes.
   rt::Task<Status> send_file(rt::Op& op, const FileRange& range, std::chrono::milliseconds stall);
 
+  // The pace that the peer has to take bytes at from now on.
+  void send_at(Pace pace) { sending_ = pace; }
+
   // What a read would find, without waiting.
   Peek peek();
   void when_readable(std::function<void()> ready) { descriptor_.when_readable(std::move(ready)); }
@@ -54,6 +58,8 @@ class Stream {
   Attempt try_write(std::span<Bytes> pieces);
   Attempt tls_attempt(int result, std::size_t moved);
   rt::Task<void> be_fair();
+  // Until the peer takes more.
+  rt::Task<Status> wait_to_send(rt::Op& op, Ready ready, std::chrono::milliseconds stall);
   rt::Task<Status> send_file_plain(rt::Op& op, const FileRange& range,
                                    std::chrono::milliseconds stall);
   rt::Task<Status> send_file_copied(rt::Op& op, const FileRange& range,
@@ -62,6 +68,7 @@ class Stream {
   rt::Loop& loop_;
   Descriptor descriptor_;
   TlsSession tls_;
+  Pace sending_;
   unsigned unwaited_ = 0;
 };
 

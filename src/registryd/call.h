@@ -20,6 +20,7 @@ struct Call {
   Request request;
   Place place;
   Caller caller = {};
+  std::string client = {};  // for the limits
 
   bool is_head() const { return request.method == "HEAD"; }
   std::optional<std::string> query(std::string_view name) const {

@@ -70,8 +70,7 @@ bool may(Need need, const Place& place, const Caller& caller) {
     case Need::kFiltered:
       return true;
     case Need::kListing:
-      return caller.is_known() ||
-             (caller.token && caller.rules->anywhere(caller.subject).allows(guard::Action::kPull));
+      return caller.is_known() || (caller.token && caller.anywhere().allows(guard::Action::kPull));
     case Need::kOwner:
       return caller.everywhere().allows(guard::Action::kDelete);
     default:
@@ -92,6 +91,11 @@ std::string scope_of(const Row& row, const Place& place) {
 
 std::string_view wanted_method(std::string_view method) {
   return method == "HEAD" ? "GET" : method;
+}
+
+Limits::Repeat repeat_of(const Request& request) {
+  const auto* reader = std::get_if<std::unique_ptr<http::Reader>>(&request.body.content);
+  return reader && *reader ? Limits::Repeat::kHard : Limits::Repeat::kPossible;
 }
 
 const Row* find_row(Resource resource, std::string_view method) {
@@ -130,12 +134,17 @@ std::optional<Response> Registry::Parts::judge(const Request& request, const Row
   const auto action = action_of(row.need);
   if (may(row.need, place, caller)) return std::nullopt;
   const bool token_is_short =
-      caller.token &&
-      ((action && caller.rules->of(caller.subject, place.repository).allows(*action)) ||
-       (row.need == Need::kOwner && !caller.token->catalog));
+      caller.token && ((action && caller.at_most(place.repository).allows(*action)) ||
+                       (row.need == Need::kOwner && caller.may_own() && !caller.token->catalog));
   if (!caller.is_known() || token_is_short) {
     return context.gate.challenge(request, scope_of(row, place),
                                   "log in: this needs a user who may do it");
+  }
+  if (caller.holder && action &&
+      caller.rules->of(caller.subject, place.repository).allows(*action)) {
+    return refuse(403, "DENIED",
+                  fmt::format("the token {} has no scope to {}: it takes one with the scope manage",
+                              printable(caller.subject, 80), guard::to_string(*action)));
   }
   if (row.need == Need::kOwner) {
     return refuse(403, "DENIED",
@@ -152,17 +161,29 @@ rt::Task<Result<Response>> Registry::Parts::run(rt::Op& op, const Row& row, Requ
   // The upload's address was given to whoever was allowed to push; a token that ran out since does
   // not lose it.
   const auto late = row.resource == Resource::kUpload ? Gate::Late::kAccept : Gate::Late::kRefuse;
-  if (row.route == get_blob && context.gate.is_open_address(request))
-    co_return co_await get_blob(op, context,
-                                Call{.request = std::move(request), .place = std::move(place)});
-  auto caller = co_await context.gate.identify(op, request, late);
+  Gate& gate = context.gate;
+  const bool is_capability = (row.route == get_blob && gate.is_open_address(request)) ||
+                             (row.route == finish_upload && gate.is_piece_address(request));
+  if (is_capability) {
+    const Status may_ask = gate.admit(gate.client_of(request, nullptr), repeat_of(request));
+    if (!may_ask) co_return refuse(may_ask.error(), "UNKNOWN", "UNKNOWN");
+    co_return co_await row.route(op, context,
+                                 Call{.request = std::move(request), .place = std::move(place)});
+  }
+  auto caller = co_await gate.identify(op, request, late);
+  const std::string client = gate.client_of(request, caller ? &*caller : nullptr);
+  const bool too_fast = !caller && caller.error().code() == Code::kRateLimited;
+  const Status may_ask = too_fast ? Status() : gate.admit(client, repeat_of(request));
+  if (!may_ask) co_return refuse(may_ask.error(), "UNKNOWN", "UNKNOWN");
   if (!caller && caller.error().code() == Code::kUnauthenticated)
     co_return context.gate.challenge(request, scope_of(row, place), caller.error().message());
   if (!caller) co_return refuse(caller.error(), "UNKNOWN", "UNKNOWN");
   if (auto refusal = judge(request, row, place, *caller)) co_return std::move(*refusal);
-  auto answer = co_await row.route(
-      op, context,
-      Call{.request = std::move(request), .place = std::move(place), .caller = std::move(*caller)});
+  auto answer = co_await row.route(op, context,
+                                   Call{.request = std::move(request),
+                                        .place = std::move(place),
+                                        .caller = std::move(*caller),
+                                        .client = client});
   co_return answer ? std::move(*answer) : refuse(answer.error(), "UNKNOWN", "UNKNOWN");
 }
 

@@ -88,6 +88,13 @@ Response failed(const Frame& frame, const Error& error) {
   return page_reply(500, message_page(frame, "This failed", "The registry's log says why."));
 }
 
+Response too_often(const Frame& frame, const Error& error) {
+  Response response = page_reply(429, message_page(frame, "Too often", error.message()));
+  const auto wait = error.retry_after();
+  if (wait) response.headers.set("Retry-After", fmt::format("{}", wait->count()));
+  return response;
+}
+
 std::string query_of(const Request& request) {
   const std::string query = http::query_get(request.url.query, "q").value_or("");
   return to_lower(trim(std::string_view(query).substr(0, kMostQuery)));
@@ -183,6 +190,9 @@ rt::Task<Result<Response>> WebPage::handle(rt::Op& op, Request request) {
     co_return response;
   }
   auto caller = co_await gate_.identify(op, request, Gate::Late::kRefuse);
+  const Status may_ask = gate_.admit(gate_.client_of(request, caller ? &*caller : nullptr));
+  if (!may_ask || (!caller && caller.error().code() == Code::kRateLimited))
+    co_return too_often(visit.frame, may_ask ? caller.error() : may_ask.error());
   if (!caller && caller.error().code() == Code::kUnauthenticated)
     co_return log_in(visit.frame, caller.error().message());
   if (!caller && caller.error().code() == Code::kDenied)

@@ -4,9 +4,11 @@ The routes are read from the table in src/registryd/registry.cc, so a new one is
 does not know how.
 """
 
+import os
 import pathlib
 import re
 import socket
+import subprocess
 import tempfile
 
 import pytest
@@ -43,6 +45,28 @@ def guarded():
         registry = berthlab.OwnRegistry(pathlib.Path(folder) / "r", htpasswd=[("alice", "s3cret-canary"), ("mallory", "m-canary")],
                                         env={"BERTH_REGISTRY_SERVER_RULES": "alice * **; mallory pull other"})
         yield registry
+        registry.close()
+
+
+@pytest.fixture(scope="module")
+def limited():
+    with tempfile.TemporaryDirectory() as folder:
+        registry = berthlab.OwnRegistry(pathlib.Path(folder) / "r", env={"BERTH_REGISTRY_SERVER_REQUESTS_PER_CLIENT": "1"})
+        yield registry
+        registry.close()
+
+
+@pytest.fixture(scope="module")
+def tokens():
+    """A registry whose users are tokens, and a token of each scope."""
+    with tempfile.TemporaryDirectory() as folder:
+        registry = berthlab.OwnRegistry(pathlib.Path(folder) / "r", env={"BERTH_REGISTRY_SERVER_TOKENS": "true"})
+        secrets = {}
+        for scope in ("read", "inference", "manage"):
+            made = subprocess.run([berthlab.BERTH, "token", "create", "--name", scope, "--scope", scope], check=True, text=True,
+                                  stdout=subprocess.PIPE, env={**os.environ, "BERTH_HOME": str(registry.folder / "home")})
+            secrets[scope] = re.search(r"berth_[0-9a-f]{64}", made.stdout).group(0)
+        yield registry, secrets
         registry.close()
 
 
@@ -113,6 +137,30 @@ def test_a_user_without_rights_is_refused(guarded, method, path, need):
     status, _, body = guarded.request(method, path, user=("mallory", "m-canary"))
     assert status == (200 if need in ("kKnown", "kFiltered", "kListing") else 403), (status, body)
     assert b"a/b" not in body or status == 403
+
+
+@every_route
+def test_a_client_that_asks_too_often_is_told_to_wait(limited, method, path, need):
+    for _ in range(60):  # a burst of ten, then one a second
+        status, headers, body = limited.request(method, path)
+        if status == 429:
+            break
+    assert status == 429 and int(headers["retry-after"]) >= 1
+    assert method == "HEAD" or b"TOOMANYREQUESTS" in body
+    assert limited.request("GET", "/healthz")[0] == 200
+
+
+@every_route
+def test_a_token_opens_what_its_scope_says(tokens, method, path, need):
+    registry, secrets = tokens
+    for user in (None, ("read", secrets["manage"]), ("read", "berth_" + "0" * 64)):
+        if user or need != "kFiltered":
+            assert registry.request(method, path, user=user)[0] == 401, user
+    assert registry.request(method, path, user=("inference", secrets["inference"]))[0] == 403
+    reading = need in ("kKnown", "kFiltered", "kListing", "kPull")
+    assert (registry.request(method, path, user=("read", secrets["read"]))[0] == 403) is not reading
+    owning = need == "kOwner"
+    assert (registry.request(method, path, headers={"Authorization": f"Bearer {secrets['manage']}"})[0] == 403) is owning
 
 
 @pytest.mark.parametrize("name", ["../../etc", "a/../../b", "a%2f..%2f..%2fetc", "a\\b", "a%00b", "UPPER", "a//b/../c", "-a", "a" * 300])

@@ -1,10 +1,12 @@
-"""Ollama's client against `berth registry serve`: its requests as in its source (facts/oci.md B4), replayed, for a model that
-was pushed as docker.ai and as ModelPack."""
+"""Ollama's client against `berth registry serve`: its requests as in its source (facts/oci.md B4; server/upload.go), replayed:
+its pull of a model that was pushed as docker.ai and as ModelPack, and its push in pieces."""
 
 import base64
+import concurrent.futures
 import hashlib
 import json
 import pathlib
+import re
 import secrets
 import struct
 import subprocess
@@ -32,18 +34,18 @@ class Ollama:
         self.key = key
         self.token = None
 
-    def ask(self, method, path, headers=None):
+    def ask(self, method, path, headers=None, body=None, again=True):
         headers = {**AGENT, **(headers or {})}
         if self.token:
             headers["Authorization"] = "Bearer " + self.token
-        status, answer, body = self.registry.request(method, path, headers=headers)
-        if status == 401 and self.key and not self.token:
+        status, answer, said = self.registry.request(method, path, body, headers=headers)
+        if status == 401 and self.key and again:
             self.token = self.log_in(answer["www-authenticate"])
-            return self.ask(method, path, headers)
-        return status, answer, body
+            return self.ask(method, path, headers, body, again=False)
+        return status, answer, said
 
     def log_in(self, challenge):
-        fields = dict(part.split("=", 1) for part in challenge.removeprefix("Bearer ").replace('"', "").split(","))
+        fields = dict(re.findall(r'(\w+)="([^"]*)"', challenge.removeprefix("Bearer ")))
         realm = urllib.parse.urlsplit(fields["realm"])
         assert realm.netloc == self.registry.host
         query = urllib.parse.urlencode(sorted([
@@ -80,6 +82,65 @@ class Ollama:
             data += part
         assert sha256(data) == layer["digest"]
         return data
+
+
+class Push(Ollama):
+    """Its push of a blob: a HEAD, a POST, for each part a PATCH that is answered with a place for it and a PUT there without
+    credentials, beside each other, and a PUT that ends it. It takes Locations for absolute addresses."""
+
+    def path_of(self, address):
+        url = urllib.parse.urlsplit(address)
+        assert url.scheme == "http" and url.hostname == "127.0.0.1", address
+        return f"{url.path}?{url.query}" if url.query else url.path
+
+    def begin(self, name, data):
+        assert self.ask("HEAD", f"/v2/{name}/blobs/{sha256(data)}")[0] == 404
+        status, headers, _ = self.ask("POST", f"/v2/{name}/blobs/uploads/")
+        assert status == 202
+        self.next = self.path_of(headers["location"])
+        self.sums = {}
+
+    def place_of(self, data, number):
+        part = data[number * PART:(number + 1) * PART]
+        begin = number * PART
+        status, headers, body = self.ask("PATCH", self.next, {
+            "Content-Type": "application/octet-stream", "X-Redirect-Uploads": "1",
+            "Content-Range": f"{begin}-{begin + len(part) - 1}"}, part)
+        assert status == 307, (status, body)
+        self.next = self.path_of(headers["docker-upload-location"])
+        return self.path_of(headers["location"]), part
+
+    def put(self, place, part, number):
+        status, _, body = self.registry.request("PUT", place, part, headers={**AGENT, "Content-Type": "application/octet-stream"})
+        if status < 400:
+            self.sums[number] = hashlib.md5(part).digest()
+        return status
+
+    def end(self, data):
+        sums = b"".join(self.sums.get(number, bytes(16)) for number in range(parts_of(data)))
+        query = urllib.parse.urlencode({"digest": sha256(data), "etag": f"{hashlib.md5(sums).hexdigest()}-{parts_of(data)}"})
+        return self.ask("PUT", f"{self.next}{'&' if '?' in self.next else '?'}{query}")[0]
+
+    def push_blob(self, name, data, order=None):
+        self.begin(name, data)
+        places = {number: self.place_of(data, number) for number in range(parts_of(data))}
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            numbers = order or list(places)
+            assert set(pool.map(lambda number: self.put(*places[number], number), numbers)) == {201}
+        assert self.end(data) == 201
+
+    def push(self, name, tag, layers):
+        for data in layers.values():
+            self.push_blob(name, data, order=list(reversed(range(parts_of(data)))))
+        described = [{"mediaType": type, "digest": sha256(data), "size": len(data), "from": "base"} for type, data in layers.items()]
+        manifest = json.dumps({"schemaVersion": 2, "mediaType": SCHEMA2, "config": described[0], "layers": described[1:]}).encode()
+        status, headers, body = self.ask("PUT", f"/v2/{name}/manifests/{tag}", {"Content-Type": SCHEMA2}, manifest)
+        assert status == 201 and headers["docker-content-digest"] == sha256(manifest), body
+        return manifest
+
+
+def parts_of(data):
+    return -(-len(data) // PART)
 
 
 class Key:
@@ -164,5 +225,107 @@ def test_a_private_model_takes_a_key_that_is_known(tmp_path):
                       place.replace("until=", "until=9")):
             assert registry.request("GET", wrong)[0] == 401, wrong
         assert registry.request("DELETE", place)[0] == 401
+    finally:
+        registry.close()
+
+
+def layers_of(weights):
+    return {"application/vnd.docker.container.image.v1+json": json.dumps({"model_format": "gguf", "model_family": "llama"}).encode(),
+            "application/vnd.ollama.image.model": weights,
+            "application/vnd.ollama.image.template": b"{{ .Prompt }}"}
+
+
+def test_ollama_pushes_what_it_pulls_again(tmp_path):
+    (tmp_path / "r").mkdir()
+    key = Key(tmp_path / "r")
+    (tmp_path / "keys").write_text(f"alice ssh-ed25519 {key.public}\n")
+    registry = berthlab.OwnRegistry(tmp_path / "r", htpasswd=[("alice", "s3cret-canary")],
+                                    env={"BERTH_REGISTRY_SERVER_OLLAMA_KEYS": str(tmp_path / "keys")})
+    try:
+        layers = layers_of(berthlab.gguf(tmp_path / "tiny.gguf").read_bytes() + secrets.token_bytes(1_050_000))
+        manifest = Push(registry, key).push("alice/tiny", "1", layers)
+        read, blobs = Ollama(registry, key).pull("alice/tiny", "1")
+        assert blobs == layers and read == json.loads(manifest)
+        # Byte for byte what was pushed, also for others; and its blobs are not pushed again.
+        status, headers, body = registry.request("GET", "/v2/alice/tiny/manifests/1", user=("alice", "s3cret-canary"))
+        assert (status, headers["content-type"], body) == (200, SCHEMA2, manifest)
+        for data in layers.values():
+            assert Push(registry, key).ask("HEAD", f"/v2/alice/tiny/blobs/{sha256(data)}")[0] == 200
+        assert not list((registry.root / "ingest").iterdir())
+    finally:
+        registry.close()
+
+
+def test_parts_that_are_repeated_missing_or_wrong(tmp_path):
+    registry = berthlab.OwnRegistry(tmp_path / "r")
+    try:
+        data = secrets.token_bytes(5 * PART + 77)
+        client = Push(registry)
+        client.push_blob("o/a", data, order=[3, 0, 3, 5, 1, 0, 4, 2])  # some come again, at once
+        # Without the last, and without one in the middle.
+        for missing in (5, 2):
+            data = secrets.token_bytes(5 * PART + 77)
+            client.begin("o/a", data)
+            places = {number: client.place_of(data, number) for number in range(parts_of(data))}
+            for number in range(parts_of(data)):
+                assert number == missing or client.put(*places[number], number) == 201
+            assert client.end(data) == 416
+            assert client.put(*places[missing], missing) == 201
+            assert client.end(data) == 201
+            assert registry.request("GET", f"/v2/o/a/blobs/{sha256(data)}")[2] == data
+        # A part that is not what it was: found out by the digest.
+        data = secrets.token_bytes(2 * PART)
+        client.begin("o/a", data)
+        for number in range(2):
+            place, part = client.place_of(data, number)
+            assert client.put(place, part, number) == 201
+        assert client.put(place, part[::-1], 1) == 201
+        assert client.end(data) == 400
+        assert registry.request("HEAD", f"/v2/o/a/blobs/{sha256(data)}")[0] == 404
+        # Plain clients send in order, as ever.
+        location = registry.request("POST", "/v2/o/a/blobs/uploads/")[1]["location"]
+        assert registry.request("PATCH", location, b"abc", headers={"Content-Range": "5-7"})[0] == 416
+    finally:
+        registry.close()
+
+
+def test_a_push_in_parts_survives_the_death_of_the_server(tmp_path):
+    registry = berthlab.OwnRegistry(tmp_path / "r")
+    data = secrets.token_bytes(4 * PART + 77)
+    client = Push(registry)
+    client.begin("o/a", data)
+    for number in (3, 0):
+        assert client.put(*client.place_of(data, number), number) == 201
+    registry.kill()
+    registry = berthlab.OwnRegistry(tmp_path / "r")
+    try:
+        client.registry = registry
+        assert client.end(data) == 416
+        for number in (4, 2, 1):
+            assert client.put(*client.place_of(data, number), number) == 201
+        assert client.end(data) == 201
+        assert registry.request("GET", f"/v2/o/a/blobs/{sha256(data)}")[2] == data
+    finally:
+        registry.close()
+
+
+def test_its_other_way_asks_first_whether_the_blob_is_here(tmp_path):
+    """x/transfer/upload.go, for models of many tensors: POST with the digest and no body, PATCHes in order, PUT."""
+    registry = berthlab.OwnRegistry(tmp_path / "r")
+    try:
+        data = secrets.token_bytes(3 * PART)
+        client = Push(registry)
+        asking = f"/v2/o/a/blobs/uploads/?digest={sha256(data)}"
+        two = {"X-Redirect-Uploads": "2", "X-Content-Length": str(len(data))}
+        status, headers, _ = client.ask("POST", asking, two)
+        assert status == 202
+        location = client.path_of(headers["location"])
+        for begin in range(0, len(data), PART):
+            part = data[begin:begin + PART]
+            status, headers, _ = client.ask("PATCH", location, {"Content-Range": f"{begin}-{begin + len(part) - 1}"}, part)
+            assert status == 202
+            location = client.path_of(headers["location"])
+        assert client.ask("PUT", f"{location}?digest={sha256(data)}")[0] == 201
+        assert client.ask("POST", asking, two)[0] == 201
     finally:
         registry.close()
