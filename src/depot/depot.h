@@ -58,6 +58,9 @@ struct Uploads {
   // upload (any more).
   virtual rt::Task<Result<std::optional<std::uint64_t>>> held(rt::Op& op, std::string repository,
                                                               std::string id) = 0;
+  // Before a body is read: kDenied when the repository may not hold a blob of so many bytes more.
+  // append() ends at the same bound where nobody knows how long a body is.
+  virtual rt::Task<Status> check_room(rt::Op& op, std::string repository, std::uint64_t bytes) = 0;
   // Takes the body to its end and returns what is held then. With `from`: kBadRange, and nothing
   // read, unless the upload is there. What arrived before a failure of the body is kept. Whoever
   // still writes to this upload is cut off first: the newest connection is the one that lives.

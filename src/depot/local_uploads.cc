@@ -249,12 +249,27 @@ rt::Task<Result<std::optional<std::uint64_t>>> LocalUploads::held(rt::Op& op,
   co_return session->held;
 }
 
+rt::Task<Result<std::uint64_t>> LocalUploads::room_of(rt::Op& op, const std::string& repository) {
+  if (shelf_.quotas().none()) co_return kNoQuota;
+  co_return co_await shelf_.read(op, [this, &repository](Database& database) {
+    return shelf_.quotas().room(database, repository);
+  });
+}
+
+rt::Task<Status> LocalUploads::check_room(rt::Op& op, std::string repository, std::uint64_t bytes) {
+  if (shelf_.quotas().none()) co_return Status();
+  co_return co_await shelf_.read(op, [this, &repository, bytes](Database& database) {
+    return shelf_.quotas().check(database, repository, bytes);
+  });
+}
+
 rt::Task<Result<std::uint64_t>> LocalUploads::append(rt::Op& op, std::string repository,
                                                      std::string id,
                                                      std::optional<std::uint64_t> from,
                                                      rt::Reader& body) {
-  CO_TRY(const auto session, co_await find(op, std::move(repository), id));
+  CO_TRY(const auto session, co_await find(op, repository, id));
   if (!session) co_return fail(Code::kNotFound, "there is no upload {}", printable(id, 80));
+  CO_TRY(const std::uint64_t room, co_await room_of(op, repository));
   // Before anybody is cut off, and when a piece came while this waited.
   if (session->pieces) co_return std::unexpected(in_pieces());
   CO_TRY(const auto turn, co_await Turn::take(op, session));
@@ -264,15 +279,22 @@ rt::Task<Result<std::uint64_t>> LocalUploads::append(rt::Op& op, std::string rep
                    session->held);
   }
   session->before = session->held;
-  CO_TRY_OK(co_await receive(turn->op(), *session, body));
+  const Status received = co_await receive(turn->op(), *session, body, room);
+  if (!received && received.error().code() == Code::kDenied)
+    CO_TRY_OK(co_await check_room(op, repository, room + 1));  // says which
+  if (!received) co_return std::unexpected(received.error());
   co_return session->held;
 }
 
 // Not given up with the request: what arrived is kept.
-rt::Task<Status> LocalUploads::receive(rt::Op& op, Session& session, rt::Reader& body) {
+rt::Task<Status> LocalUploads::receive(rt::Op& op, Session& session, rt::Reader& body,
+                                       std::uint64_t room) {
   Pipeline pipeline(
       shelf_.loop(),
-      [this, &session](std::uint64_t offset, Bytes bytes) { return write(session, offset, bytes); },
+      [this, &session, room](std::uint64_t offset, Bytes bytes) -> Status {
+        if (offset + bytes.size() > room) return fail(Code::kDenied, "the quota is used up");
+        return write(session, offset, bytes);
+      },
       [&session](std::uint64_t offset, Bytes bytes) { return hash(session, offset, bytes); },
       [&session](std::uint64_t end) { session.held = end; });
   co_return co_await pipeline.run(op, body, session.held);

@@ -31,6 +31,7 @@ class LocalUploads : public Uploads {
   rt::Task<Result<std::string>> begin(rt::Op& op, std::string repository) override;
   rt::Task<Result<std::optional<std::uint64_t>>> held(rt::Op& op, std::string repository,
                                                       std::string id) override;
+  rt::Task<Status> check_room(rt::Op& op, std::string repository, std::uint64_t bytes) override;
   rt::Task<Result<std::uint64_t>> append(rt::Op& op, std::string repository, std::string id,
                                          std::optional<std::uint64_t> from,
                                          rt::Reader& body) override;
@@ -64,7 +65,9 @@ class LocalUploads : public Uploads {
   // none.
   rt::Task<Result<std::shared_ptr<Session>>> find(rt::Op& op, std::string repository,
                                                   std::string id);
-  rt::Task<Status> receive(rt::Op& op, Session& session, rt::Reader& body);
+  // Up to `room` bytes in all.
+  rt::Task<Status> receive(rt::Op& op, Session& session, rt::Reader& body, std::uint64_t room);
+  rt::Task<Result<std::uint64_t>> room_of(rt::Op& op, const std::string& repository);
   Status write(Session& session, std::uint64_t offset, Bytes bytes) const;
   static Status hash(Session& session, std::uint64_t offset, Bytes bytes);
   rt::Task<Result<oci::Digest>> digest_of(Session& session, crypto::Algorithm algorithm);

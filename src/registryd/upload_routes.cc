@@ -89,12 +89,23 @@ bool may_mount(const Context& context, const Call& call, const std::string& from
   return oci::is_repository(from) && call.caller.of(from).allows(guard::Action::kPull);
 }
 
+// What came is kept where it can be; what cannot fit is not read.
+rt::Task<Result<std::uint64_t>> append(rt::Op& op, Context& context, const Call& call,
+                                       const std::string& id, std::optional<std::uint64_t> from,
+                                       http::Reader& body) {
+  depot::Uploads& uploads = context.depot.uploads;
+  if (const auto length = call.request.body.length) {
+    CO_TRY_OK(co_await uploads.check_room(op, call.place.repository, from.value_or(0) + *length));
+  }
+  co_return co_await uploads.append(op, call.place.repository, id, from, body);
+}
+
 rt::Task<Result<Response>> take_whole(rt::Op& op, Context& context, Call call, std::string id,
                                       oci::Digest digest) {
   depot::Uploads& uploads = context.depot.uploads;
   const std::string& repository = call.place.repository;
   if (http::Reader* body = reader_of(call.request)) {
-    const auto held = co_await uploads.append(op, repository, id, std::nullopt, *body);
+    const auto held = co_await append(op, context, call, id, std::nullopt, *body);
     if (!held) {
       (void)co_await uploads.cancel(op, repository, id);
       context.gate.limits().upload_ended(id);
@@ -115,6 +126,9 @@ rt::Task<Result<Response>> send_elsewhere(rt::Op& op, Context& context, Call cal
   const std::string& id = call.place.reference;
   CO_TRY(const auto pieces, co_await context.depot.uploads.pieces(op, call.place.repository, id));
   if (!pieces) co_return refuse(404, kUnknown, "there is no such upload: begin a new one");
+  const Status fits =
+      co_await context.depot.uploads.check_room(op, call.place.repository, begin + length);
+  if (!fits) co_return refuse(fits.error(), kUnknown, kInvalid);
   Response response{.status = 307};
   response.headers.set("Location", context.gate.piece_address(
                                        call.request, {.begin = begin, .end = begin + length}));
@@ -205,11 +219,9 @@ rt::Task<Result<Response>> upload_chunk(rt::Op& op, Context& context, Call call)
       redirects(call.request) == "1" && begin->at && length && *length > 0)
     co_return co_await send_elsewhere(op, context, std::move(call), *begin->at, *length);
   goes_on(context, call);
-  depot::Uploads& uploads = context.depot.uploads;
   http::Reader* body = reader_of(call.request);
   if (body == nullptr) co_return co_await upload_status(op, context, std::move(call));
-  const auto held =
-      co_await uploads.append(op, call.place.repository, call.place.reference, begin->at, *body);
+  const auto held = co_await append(op, context, call, call.place.reference, begin->at, *body);
   if (!held) co_return co_await out_of_order(op, context, call, held.error());
   co_return progress(202, context, call, call.place.reference, *held);
 }
@@ -224,11 +236,9 @@ rt::Task<Result<Response>> finish_upload(rt::Op& op, Context& context, Call call
   if (!digest) co_return std::move(digest.error());
   auto begin = begin_of(call);
   if (!begin) co_return std::move(begin.error());
-  depot::Uploads& uploads = context.depot.uploads;
   const std::string& repository = call.place.repository;
   if (http::Reader* body = reader_of(call.request)) {
-    const auto held =
-        co_await uploads.append(op, repository, call.place.reference, begin->at, *body);
+    const auto held = co_await append(op, context, call, call.place.reference, begin->at, *body);
     if (!held) co_return co_await out_of_order(op, context, call, held.error());
   }
   CO_TRY(auto missing, co_await check_pieces(op, context, call));
