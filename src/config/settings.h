@@ -80,6 +80,8 @@ struct Settings {
     std::chrono::milliseconds collect_grace{3'600'000};
     std::chrono::milliseconds drain{10'000};
     bool access_log = false;
+    std::vector<std::string> mirrors;  // "[PREFIX=]REGISTRY" (src/mirror/entry.h)
+    std::chrono::milliseconds mirror_check{60'000};
   } registry_server;
 
   struct Store {

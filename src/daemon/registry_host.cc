@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "daemon/upstreams.h"
 
 namespace berth::daemon {
 namespace {
@@ -17,11 +18,13 @@ std::chrono::seconds whole_seconds(std::chrono::milliseconds time) {
 }  // namespace
 
 Result<std::unique_ptr<RegistryHost>> RegistryHost::open(rt::Loop& loop, metrics::Registry& metrics,
-                                                         Settings settings,
+                                                         const config::Settings& all,
                                                          const config::Paths& paths) {
+  Settings settings = all.registry_server;
   if (settings.root.empty()) settings.root = paths.data + "/registry";
   TRY(auto depot,
       depot::LocalDepot::open(loop, settings.root, {.disk_reserve = settings.disk_reserve}));
+  TRY(auto upstreams, Upstreams::open(loop, metrics, all, paths, *depot));
   TRY(const std::string key, depot->secret("token.key"));
   TRY(auto gate, registryd::Gate::open(loop, {.htpasswd = settings.htpasswd,
                                               .rules = settings.rules,
@@ -30,19 +33,27 @@ Result<std::unique_ptr<RegistryHost>> RegistryHost::open(rt::Loop& loop, metrics
                                               .ollama_keys = settings.ollama_keys,
                                               .key = key}));
   return std::unique_ptr<RegistryHost>(
-      new RegistryHost(loop, metrics, std::move(settings), std::move(depot), std::move(gate)));
+      new RegistryHost(loop, metrics, std::move(settings), std::move(depot), std::move(upstreams),
+                       std::move(gate)));
 }
+
+RegistryHost::~RegistryHost() = default;
 
 RegistryHost::RegistryHost(rt::Loop& loop, metrics::Registry& metrics, Settings settings,
                            std::unique_ptr<depot::LocalDepot> depot,
+                           std::unique_ptr<Upstreams> upstreams,
                            std::unique_ptr<registryd::Gate> gate)
     : settings_(std::move(settings)),
       depot_(std::move(depot)),
+      upstreams_(std::move(upstreams)),
       gate_(std::move(gate)),
       atlas_(loop, depot_->seam(), atlas::check_from(settings_.check_models)),
-      registry_(depot_->seam(), atlas_, *gate_, metrics,
+      registry_(upstreams_ ? upstreams_->seam() : depot_->seam(), atlas_, *gate_, metrics,
                 {.max_manifest = settings_.max_manifest,
-                 .collect_grace = whole_seconds(settings_.collect_grace)}),
+                 .collect_grace = whole_seconds(settings_.collect_grace),
+                 .namespaces = upstreams_ ? upstreams_->namespaces()
+                                          : std::vector<registryd::Namespace>(),
+                 .fallback = upstreams_ ? upstreams_->fallback() : ""}),
       care_(loop),
       op_("registry's care") {}
 
@@ -54,6 +65,7 @@ void RegistryHost::start() {
 rt::Task<Status> RegistryHost::close() {
   op_.cancel();
   (void)co_await care_.join();
+  if (upstreams_) (void)co_await upstreams_->close();
   co_return co_await atlas_.close();
 }
 

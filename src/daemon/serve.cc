@@ -272,7 +272,7 @@ Status serve(config::Inputs inputs) {
   auto metrics = std::make_unique<metrics::Registry>();
   std::unique_ptr<RegistryHost> host;
   if (settings.server.registry) {
-    TRY(host, RegistryHost::open(loop, *metrics, settings.registry_server, configuration.paths));
+    TRY(host, RegistryHost::open(loop, *metrics, settings, configuration.paths));
     fmt::print(stderr, "the registry {} is under /v2\n", host->root());
   }
   Daemon daemon(loop, std::move(inputs), std::move(configuration), std::move(local),

@@ -9,6 +9,7 @@
 #include "depot/collector.h"
 #include "depot/depot.h"
 #include "depot/local_blobs.h"
+#include "depot/local_intake.h"
 #include "depot/local_lists.h"
 #include "depot/local_manifests.h"
 #include "depot/local_models.h"
@@ -25,12 +26,14 @@ class LocalDepot {
   // A random secret of this registry, made when it is first asked for. Blocking.
   Result<std::string> secret(std::string_view name) const { return depot::secret(*shelf_, name); }
   Depot seam() { return {blobs_, *uploads_, manifests_, lists_, models_, collector_}; }
+  Intake& intake() { return intake_; }
   LocalUploads& uploads() { return *uploads_; }
   Collector& collector() { return collector_; }
   const std::string& root() const { return shelf_->root().path(); }
 
  private:
-  LocalDepot(std::unique_ptr<Shelf> shelf, std::unique_ptr<LocalUploads> uploads);
+  LocalDepot(std::unique_ptr<Shelf> shelf, std::unique_ptr<LocalUploads> uploads,
+             std::uint64_t disk_reserve);
 
   std::unique_ptr<Shelf> shelf_;
   std::unique_ptr<LocalUploads> uploads_;
@@ -39,6 +42,7 @@ class LocalDepot {
   LocalLists lists_;
   LocalModels models_;
   Collector collector_;
+  LocalIntake intake_;
 };
 
 }  // namespace berth::depot

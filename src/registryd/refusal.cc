@@ -52,4 +52,14 @@ http::Response refuse(const Error& error, std::string_view unknown, std::string_
   return refuse(500, "UNKNOWN", "the registry failed; its log says why");
 }
 
+http::Response refuse_read(const Error& error) {
+  const Code code = error.code();
+  if (code != Code::kUnavailable && code != Code::kTimeout) return refuse(error, "UNKNOWN", "UNKNOWN");
+  http::Response response =
+      refuse(code == Code::kTimeout ? 504 : 502, "UNAVAILABLE", error.message());
+  if (error.retry_after())
+    response.headers.set("Retry-After", fmt::format("{}", error.retry_after()->count()));
+  return response;
+}
+
 }  // namespace berth::registryd
