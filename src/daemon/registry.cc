@@ -225,8 +225,7 @@ Status serve_registry(config::Inputs inputs) {
   TRY(std::vector<Listen> listeners, plan(settings));
   rt::Loop loop;
   auto metrics = std::make_unique<metrics::Registry>();
-  TRY(auto host,
-      RegistryHost::open(loop, *metrics, configuration.settings, configuration.paths));
+  TRY(auto host, RegistryHost::open(loop, *metrics, configuration.settings, configuration.paths));
   RegistryDaemon daemon(loop, std::move(inputs), configuration, std::move(metrics), std::move(host),
                         std::move(listeners));
   TRY_OK(daemon.listen());

@@ -32,9 +32,8 @@ Result<std::unique_ptr<RegistryHost>> RegistryHost::open(rt::Loop& loop, metrics
                                               .behind_proxy = settings.behind_proxy,
                                               .ollama_keys = settings.ollama_keys,
                                               .key = key}));
-  return std::unique_ptr<RegistryHost>(
-      new RegistryHost(loop, metrics, std::move(settings), std::move(depot), std::move(upstreams),
-                       std::move(gate)));
+  return std::unique_ptr<RegistryHost>(new RegistryHost(
+      loop, metrics, std::move(settings), std::move(depot), std::move(upstreams), std::move(gate)));
 }
 
 RegistryHost::~RegistryHost() = default;
@@ -51,8 +50,8 @@ RegistryHost::RegistryHost(rt::Loop& loop, metrics::Registry& metrics, Settings 
       registry_(upstreams_ ? upstreams_->seam() : depot_->seam(), atlas_, *gate_, metrics,
                 {.max_manifest = settings_.max_manifest,
                  .collect_grace = whole_seconds(settings_.collect_grace),
-                 .namespaces = upstreams_ ? upstreams_->namespaces()
-                                          : std::vector<registryd::Namespace>(),
+                 .namespaces =
+                     upstreams_ ? upstreams_->namespaces() : std::vector<registryd::Namespace>(),
                  .fallback = upstreams_ ? upstreams_->fallback() : ""}),
       care_(loop),
       op_("registry's care") {}

@@ -27,9 +27,10 @@ Result<std::optional<std::uint64_t>> size_by_manifests(Database& database,
                                                        const oci::Digest& digest) {
   TRY(const auto id, repository_id(database, repository));
   if (!id) return std::nullopt;
-  TRY(Rows rows, database.query("SELECT e.size FROM edges e JOIN manifests m ON m.digest = e.parent "
-                                "AND m.repository = ? WHERE e.child = ? LIMIT 1",
-                                *id, digest.string()));
+  TRY(Rows rows,
+      database.query("SELECT e.size FROM edges e JOIN manifests m ON m.digest = e.parent "
+                     "AND m.repository = ? WHERE e.child = ? LIMIT 1",
+                     *id, digest.string()));
   TRY(const bool found, rows.next());
   if (!found) return std::nullopt;
   return static_cast<std::uint64_t>(rows.integer(0));
@@ -49,9 +50,8 @@ Status touch(const fs::Dir& root, const oci::Digest& digest) {
 rt::Task<Result<std::optional<std::uint64_t>>> LocalIntake::named_size(rt::Op& op,
                                                                        std::string repository,
                                                                        oci::Digest digest) {
-  co_return co_await shelf_.read(op, [&](Database& database) {
-    return size_by_manifests(database, repository, digest);
-  });
+  co_return co_await shelf_.read(
+      op, [&](Database& database) { return size_by_manifests(database, repository, digest); });
 }
 
 std::shared_ptr<Arriving> LocalIntake::announce(oci::Descriptor blob) {
@@ -64,8 +64,8 @@ rt::Task<Status> LocalIntake::take_in(rt::Op& op, std::string repository,
   const auto arriving = std::dynamic_pointer_cast<LocalArriving>(announced);
   BERTH_ASSERT(arriving != nullptr);  // announce() of another depot
   const oci::Descriptor blob = arriving->blob();
-  CO_TRY_OK(co_await rt::blocking(shelf_.loop(),
-                                  [&] { return touch(shelf_.root(), blob.digest); }));
+  CO_TRY_OK(
+      co_await rt::blocking(shelf_.loop(), [&] { return touch(shelf_.root(), blob.digest); }));
   store::IntakeOptions options{
       .also = [repository, digest = blob.digest](Database& database) -> Status {
         TRY(const std::int64_t id, make_repository(database, repository));
@@ -74,8 +74,7 @@ rt::Task<Status> LocalIntake::take_in(rt::Op& op, std::string repository,
       .readers = arriving->growing.get(),
       .disk_reserve = disk_reserve_,
       .advice = "free some space, or ask the registry's operator"};
-  const Status done =
-      co_await shelf_.take_in(op, blob, from, progress, std::move(options));
+  const Status done = co_await shelf_.take_in(op, blob, from, progress, std::move(options));
   shelf_.blobs.erase(Shelf::key(repository, blob.digest.string()));
   co_return done;
 }

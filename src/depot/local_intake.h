@@ -1,5 +1,5 @@
-// Blobs that the registry fetches itself, in the local depot: the store's intake, with a row for the
-// repository.
+// Blobs that the registry fetches itself, in the local depot: the store's intake, with a row for
+// the repository.
 #pragma once
 
 #include "depot/shelf.h"

@@ -34,7 +34,8 @@ Result<Entry> parse_entry(std::string_view text) {
   entry.upstream = remote::canonical_registry(upstream);
   entry.prefix = equals == std::string_view::npos ? entry.upstream : text.substr(0, equals);
   if (entry.prefix != kAnything && !oci::is_repository(entry.prefix))
-    return wrong(text, "what stands before the names has to be lower-case words joined by / . _ or -");
+    return wrong(text,
+                 "what stands before the names has to be lower-case words joined by / . _ or -");
   return entry;
 }
 

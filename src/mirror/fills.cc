@@ -30,8 +30,7 @@ std::string shown(const Place& place, const oci::Descriptor& blob) {
 
 }  // namespace
 
-Fills::Fills(Core& core)
-    : core_(core), at_once_(core.loop, core.options.fills), wrong_(core) {}
+Fills::Fills(Core& core) : core_(core), at_once_(core.loop, core.options.fills), wrong_(core) {}
 
 rt::Task<Result<std::shared_ptr<depot::Arriving>>> Fills::fetch(rt::Op& op, Place place,
                                                                 oci::Descriptor blob) {

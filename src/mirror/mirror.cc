@@ -31,9 +31,8 @@ Place Core::place_of(const std::string& repository) const {
   Match found = match(entries, repository);
   if (found.entry == nullptr) return {};
   const auto index = static_cast<std::size_t>(found.entry - entries.data());
-  return {.upstream = upstreams[index].get(),
-          .name = std::move(found.name),
-          .repository = repository};
+  return {
+      .upstream = upstreams[index].get(), .name = std::move(found.name), .repository = repository};
 }
 
 Status Core::check_changeable(const std::string& repository) const {

@@ -6,9 +6,9 @@
 // asked what a tag stands for (by HEAD), unless it was a moment ago; content by digest that a
 // repository has is not asked for again. When upstream cannot be asked, what is here is served.
 // Transfers and questions that are under way are shared by all who ask (one for each blob,
-// manifest and tag) and go on when their callers leave. Failures, besides the depot's: kUnavailable,
-// kTimeout and kRateLimited, which are upstream's; kNotAllowed for changes. close() must have been
-// awaited before it goes. Decision: docs/decisions/011-the-mirror.md.
+// manifest and tag) and go on when their callers leave. Failures, besides the depot's:
+// kUnavailable, kTimeout and kRateLimited, which are upstream's; kNotAllowed for changes. close()
+// must have been awaited before it goes. Decision: docs/decisions/011-the-mirror.md.
 #pragma once
 
 #include <chrono>
@@ -24,10 +24,10 @@
 namespace berth::mirror {
 
 struct Options {
-  std::chrono::milliseconds check{60'000};          // a tag that was asked for since is as it was
+  std::chrono::milliseconds check{60'000};  // a tag that was asked for since is as it was
   std::uint64_t max_manifest = std::uint64_t{8} << 20;
-  std::size_t fills = 8;                            // blobs that are fetched at once
-  std::function<rt::SteadyTime()> now = {};         // for tests
+  std::size_t fills = 8;                     // blobs that are fetched at once
+  std::function<rt::SteadyTime()> now = {};  // for tests
 };
 
 class Mirror {

@@ -36,10 +36,10 @@ rt::Task<Result<std::optional<depot::OpenBlob>>> MirrorBlobs::open_blob(rt::Op& 
     place.upstream->count(Upstream::Event::kHit);
     co_return co_await local.open_blob(op, repository, digest);
   }
-  CO_TRY(auto arriving, co_await fills_.fetch(op, place,
-                                              {.media_type = "application/octet-stream",
-                                               .digest = digest,
-                                               .size = *size}));
+  CO_TRY(
+      auto arriving,
+      co_await fills_.fetch(
+          op, place, {.media_type = "application/octet-stream", .digest = digest, .size = *size}));
   // Before it is promised to anybody.
   CO_TRY_OK(co_await arriving->begun(op));
   co_return depot::OpenBlob{.file = {}, .size = *size, .arriving = std::move(arriving)};

@@ -90,8 +90,7 @@ rt::Task<Result<std::vector<depot::Referrer>>> MirrorLists::referrers(rt::Op& op
                                        std::move(request));
   }
   const std::string key = repository + "@" + subject.string();
-  if (const Referrers* known = referrers_.find(key, kListFor))
-    co_return page_of(**known, request);
+  if (const Referrers* known = referrers_.find(key, kListFor)) co_return page_of(**known, request);
   auto asked =
       co_await referrer_flights_.run(op, key, [&] { return ask_referrers(place, subject); });
   CO_TRY_OK(op.check());

@@ -1,5 +1,5 @@
-// Lists of a mirror: tags and referrers are upstream's; what people look at (history, the catalogue)
-// is what came here.
+// Lists of a mirror: tags and referrers are upstream's; what people look at (history, the
+// catalogue) is what came here.
 #pragma once
 
 #include "mirror/core.h"

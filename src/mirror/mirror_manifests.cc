@@ -35,8 +35,7 @@ rt::Task<Result<MirrorManifests::Tagged>> MirrorManifests::check(Place place, st
   auto now = co_await repository->resolve(
       op, {.registry = place.upstream->name(), .repository = place.name, .tag = tag, .digest = {}});
   CO_TRY_OK(core_.op.check());
-  if (!now && now.error().code() == Code::kNotFound)
-    co_return co_await gone(place, std::move(tag));
+  if (!now && now.error().code() == Code::kNotFound) co_return co_await gone(place, std::move(tag));
   if (!now)
     co_return co_await stale(place, std::move(tag), place.upstream->told(std::move(now.error())));
   place.upstream->answered();
@@ -63,8 +62,8 @@ rt::Task<Result<MirrorManifests::Tagged>> MirrorManifests::stale(Place place, st
 rt::Task<Result<MirrorManifests::Tagged>> MirrorManifests::gone(Place place, std::string tag) {
   place.upstream->answered();
   asked_.put(place.repository + ":" + tag, false);
-  CO_TRY_OK(co_await local().untag(core_.op, place.repository, std::move(tag),
-                                   place.upstream->actor()));
+  CO_TRY_OK(
+      co_await local().untag(core_.op, place.repository, std::move(tag), place.upstream->actor()));
   co_return std::nullopt;
 }
 
@@ -85,10 +84,9 @@ rt::Task<Result<std::shared_ptr<const depot::StoredManifest>>> MirrorManifests::
 rt::Task<Result<MirrorManifests::Stored>> MirrorManifests::fetch(Place place, oci::Digest digest) {
   if (auto resting = place.upstream->resting()) co_return std::unexpected(*resting);
   CO_TRY(const auto repository, place.open());
-  auto found = co_await repository->resolve(core_.op, {.registry = place.upstream->name(),
-                                                       .repository = place.name,
-                                                       .tag = "",
-                                                       .digest = digest});
+  auto found = co_await repository->resolve(
+      core_.op,
+      {.registry = place.upstream->name(), .repository = place.name, .tag = "", .digest = digest});
   if (!found && found.error().code() == Code::kNotFound) {
     place.upstream->answered();
     absent_.put(place.repository + "@" + digest.string(), true);
@@ -110,8 +108,8 @@ rt::Task<Status> MirrorManifests::take(Place place, remote::Repository& from,
     bytes = here->bytes;
     manifest.media_type = here->media_type;
   } else {
-    CO_TRY(bytes, co_await content::read_small(core_.op, from, manifest,
-                                               core_.options.max_manifest));
+    CO_TRY(bytes,
+           co_await content::read_small(core_.op, from, manifest, core_.options.max_manifest));
     place.upstream->count(Upstream::Event::kMiss);
   }
   CO_TRY(auto reading, registryd::read_manifest(bytes, manifest.media_type));
@@ -123,9 +121,8 @@ rt::Task<Status> MirrorManifests::take(Place place, remote::Repository& from,
       .referrer = registryd::referrer_descriptor(reading, manifest.digest, bytes.size()),
       .actor = place.upstream->actor(),
       .looked_at = true};  // its files are not here
-  pushed.manifest = {.digest = manifest.digest,
-                     .media_type = reading.media_type,
-                     .bytes = std::move(bytes)};
+  pushed.manifest = {
+      .digest = manifest.digest, .media_type = reading.media_type, .bytes = std::move(bytes)};
   CO_TRY_OK(co_await local().put_manifest(core_.op, place.repository, std::move(pushed)));
   co_return Status();
 }

@@ -72,8 +72,9 @@ void Upstream::count(Event event) {
 }
 
 void Upstream::count_bytes(std::uint64_t bytes) {
-  metrics_.count("berth_registry_mirror_bytes", "Bytes of blobs fetched from the upstream registry.",
-                 {{"upstream", name()}}, static_cast<double>(bytes));
+  metrics_.count("berth_registry_mirror_bytes",
+                 "Bytes of blobs fetched from the upstream registry.", {{"upstream", name()}},
+                 static_cast<double>(bytes));
 }
 
 }  // namespace berth::mirror

@@ -57,11 +57,10 @@ Response whole_or_part(const Request& request, const oci::Digest& digest, depot:
   const ByteSpan span =
       range.kind == RangeAnswer::Kind::kPart ? range.span : ByteSpan{.begin = 0, .end = blob.size};
   const std::uint64_t length = span.end - span.begin;
-  response.body =
-      blob.arriving
-          ? http::Body(blob.arriving->read(span.begin, length), length)
-          : http::Body(http::FileRange{
-                .file = std::move(blob.file), .offset = span.begin, .length = length});
+  response.body = blob.arriving
+                      ? http::Body(blob.arriving->read(span.begin, length), length)
+                      : http::Body(http::FileRange{
+                            .file = std::move(blob.file), .offset = span.begin, .length = length});
   return response;
 }
 

@@ -34,9 +34,9 @@ Naming name_source(const Options& options, const Request& request, Place& place)
   const auto found = std::ranges::find(options.namespaces, *source, &Namespace::source);
   if (found == options.namespaces.end()) {
     return {.source = {},
-            .refusal = refuse(404, "NAME_UNKNOWN",
-                              fmt::format("this registry is no mirror of {}",
-                                          printable(*source, 100)))};
+            .refusal =
+                refuse(404, "NAME_UNKNOWN",
+                       fmt::format("this registry is no mirror of {}", printable(*source, 100)))};
   }
   place.repository = below(found->prefix, place.repository);
   return {.source = found->source, .refusal = std::nullopt};

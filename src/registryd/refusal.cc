@@ -54,7 +54,8 @@ http::Response refuse(const Error& error, std::string_view unknown, std::string_
 
 http::Response refuse_read(const Error& error) {
   const Code code = error.code();
-  if (code != Code::kUnavailable && code != Code::kTimeout) return refuse(error, "UNKNOWN", "UNKNOWN");
+  if (code != Code::kUnavailable && code != Code::kTimeout)
+    return refuse(error, "UNKNOWN", "UNKNOWN");
   http::Response response =
       refuse(code == Code::kTimeout ? 504 : 502, "UNAVAILABLE", error.message());
   if (error.retry_after())

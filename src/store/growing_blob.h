@@ -3,8 +3,8 @@
 // Loop thread. Made by whoever expects the blob and filled by one take_in() (intake.h). What is
 // read was not verified yet, so the last bytes (kHeldBack) are kept from every reader until the
 // digest was right: nobody can take a wrong blob for a whole one. A reader that has to wait says
-// for what, and that is fetched first. Failures of reading: what give_up() was told; kDigestMismatch
-// when what was read so far turned out wrong; kCancelled and kTimeout by the Op.
+// for what, and that is fetched first. Failures of reading: what give_up() was told;
+// kDigestMismatch when what was read so far turned out wrong; kCancelled and kTimeout by the Op.
 #pragma once
 
 #include <functional>

@@ -92,10 +92,9 @@ class Intake {
     TRY(const std::uint64_t free, desk_.layout().root().free_bytes());
     const std::uint64_t room = free - std::min(free, options_.disk_reserve);
     if (blob_.size <= room || blob_.size - room <= allocated) return {};
-    return fail(Code::kExhausted,
-                "no room for {} ({}) in {}: only {} are free; {}", blob_.digest.short_hex(),
-                format_size(blob_.size), desk_.layout().root().path(), format_size(room),
-                options_.advice);
+    return fail(Code::kExhausted, "no room for {} ({}) in {}: only {} are free; {}",
+                blob_.digest.short_hex(), format_size(blob_.size), desk_.layout().root().path(),
+                format_size(room), options_.advice);
   }
 
   Status restart() {
@@ -124,9 +123,8 @@ class Intake {
   }
 
   Task<Status> commit_file(rt::Op& op) {
-    CO_TRY(const bool taken,
-           co_await settler_.settle(op, file_, {.blob = blob_, .file = data_name()},
-                                    options_.also));
+    CO_TRY(const bool taken, co_await settler_.settle(
+                                 op, file_, {.blob = blob_, .file = data_name()}, options_.also));
     (void)taken;
     co_return Status();
   }

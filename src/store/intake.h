@@ -17,9 +17,9 @@
 namespace berth::store {
 
 struct IntakeOptions {
-  Settler::Work also = {};              // happens when it becomes a blob
-  GrowingBlob* readers = nullptr;       // of what came so far; told of each step but a failure
-  std::uint64_t disk_reserve = 0;       // bytes that stay free
+  Settler::Work also = {};         // happens when it becomes a blob
+  GrowingBlob* readers = nullptr;  // of what came so far; told of each step but a failure
+  std::uint64_t disk_reserve = 0;  // bytes that stay free
   std::string_view advice = "free some space, for example with: berth prune";
 };
 // A blob from elsewhere.
