@@ -1,5 +1,8 @@
 #include "depot/local_intake.h"
 
+#include <cerrno>
+#include <sys/stat.h>
+
 #include "base/assert.h"
 #include "depot/local_blobs.h"
 #include "rt/async.h"
@@ -39,10 +42,20 @@ Result<std::optional<std::uint64_t>> size_by_manifests(Database& database,
 // What tidies up unfinished uploads goes by the folder's time, which a file that grows does not
 // change.
 Status touch(const fs::Dir& root, const oci::Digest& digest) {
-  const std::string name = store::Layout::ingest_name(digest) + "/touch";
-  TRY_OK(root.make_subdir(store::Layout::ingest_name(digest)));
-  TRY(const fs::File made, root.open_or_create(name));
-  return root.remove(name);
+  const auto folder = root.subdir(store::Layout::ingest_name(digest));
+  if (!folder && folder.error().code() == Code::kNotFound) return {};
+  if (!folder) return std::unexpected(folder.error());
+  if (::futimens(folder->fd(), nullptr) == 0) return {};
+  return fail_errno(errno, fmt::format("cannot touch {}", folder->path()));
+}
+
+constexpr std::chrono::minutes kTouchEvery{1};
+
+rt::Task<Status> keep_young(rt::Op& op, Shelf& shelf, oci::Digest digest) {
+  do {
+    CO_TRY_OK(co_await rt::blocking(shelf.loop(), [&] { return touch(shelf.root(), digest); }));
+  } while (co_await rt::sleep_for(op, kTouchEvery));
+  co_return Status();
 }
 
 }  // namespace
@@ -64,8 +77,6 @@ rt::Task<Status> LocalIntake::take_in(rt::Op& op, std::string repository,
   const auto arriving = std::dynamic_pointer_cast<LocalArriving>(announced);
   BERTH_ASSERT(arriving != nullptr);  // announce() of another depot
   const oci::Descriptor blob = arriving->blob();
-  CO_TRY_OK(
-      co_await rt::blocking(shelf_.loop(), [&] { return touch(shelf_.root(), blob.digest); }));
   store::IntakeOptions options{
       .also = [repository, digest = blob.digest](Database& database) -> Status {
         TRY(const std::int64_t id, make_repository(database, repository));
@@ -74,7 +85,12 @@ rt::Task<Status> LocalIntake::take_in(rt::Op& op, std::string repository,
       .readers = arriving->growing.get(),
       .disk_reserve = disk_reserve_,
       .advice = "free some space, or ask the registry's operator"};
+  rt::Op until_done(op);
+  rt::Scope beside(shelf_.loop());
+  beside.spawn(keep_young(until_done, shelf_, blob.digest));
   const Status done = co_await shelf_.take_in(op, blob, from, progress, std::move(options));
+  until_done.cancel();
+  (void)co_await beside.join();
   shelf_.blobs.erase(Shelf::key(repository, blob.digest.string()));
   co_return done;
 }

@@ -2,9 +2,13 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "content/content.h"
 
 namespace berth::mirror {
 namespace {
+
+constexpr std::uint64_t kSmall = 4 * 1024 * 1024;
+constexpr std::size_t kSmallAtOnce = 64;
 
 // Counts what comes.
 class Counting : public content::Progress {
@@ -30,7 +34,11 @@ std::string shown(const Place& place, const oci::Descriptor& blob) {
 
 }  // namespace
 
-Fills::Fills(Core& core) : core_(core), at_once_(core.loop, core.options.fills), wrong_(core) {}
+Fills::Fills(Core& core)
+    : core_(core),
+      at_once_(core.loop, core.options.fills),
+      small_(core.loop, kSmallAtOnce),
+      wrong_(core) {}
 
 rt::Task<Result<std::shared_ptr<depot::Arriving>>> Fills::fetch(rt::Op& op, Place place,
                                                                 oci::Descriptor blob) {
@@ -79,7 +87,8 @@ rt::Task<Status> Fills::run(Fills& fills, std::shared_ptr<Fill> fill, Place plac
 }
 
 rt::Task<Status> Fills::take_in(std::shared_ptr<Fill> fill, Place place) {
-  CO_TRY(const auto permit, co_await at_once_.acquire(core_.op));
+  rt::Limiter& limiter = fill->arriving->blob().size <= kSmall ? small_ : at_once_;
+  CO_TRY(const auto permit, co_await limiter.acquire(core_.op));
   CO_TRY(const auto repository, place.open());
   Counting progress(*place.upstream);
   CO_TRY_OK(co_await core_.intake.take_in(core_.op, place.repository, fill->arriving, *repository,

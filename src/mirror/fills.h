@@ -38,6 +38,7 @@ class Fills {
 
   Core& core_;
   rt::Limiter at_once_;
+  rt::Limiter small_;  // of these: they do not wait for large ones
   std::map<oci::Digest, std::shared_ptr<Fill>> fills_;
   Memory<Error> wrong_;  // by digest: upstream sent something else
 };

@@ -1,5 +1,6 @@
 #include "mirror/mirror_manifests.h"
 
+#include "content/content.h"
 #include "registryd/reading.h"
 
 namespace berth::mirror {
