@@ -11,7 +11,9 @@
 namespace berth::mirror {
 namespace {
 
-constexpr int kAttempts = 2;  // what is here is not kept waiting for more
+// Callers are not kept waiting for more: they are told, and what is here is served.
+constexpr int kAttempts = 2;
+constexpr std::chrono::seconds kRetryAfter{5};
 
 // Upstream is asked itself: its mirrors, in the client's settings, may well be this registry.
 remote::RegistryOptions upstream_options(remote::RegistryOptions options, const Options& how,
@@ -21,6 +23,7 @@ remote::RegistryOptions upstream_options(remote::RegistryOptions options, const 
   for (const Entry& entry : entries.all)
     if (entry.plain_http) options.hosts[entry.upstream].plain_http = true;
   options.retry.attempts = kAttempts;
+  options.retry.longest_retry_after = kRetryAfter;
   options.max_manifest_bytes = how.max_manifest;
   return options;
 }

@@ -133,6 +133,25 @@ TEST_F(MirrorTest, WhatIsHereIsServedWhileUpstreamCannotBeAsked) {
   EXPECT_TRUE(resolve_there("w").value());
 }
 
+TEST_F(MirrorTest, UpstreamIsLeftAloneAsLongAsItAsksFor) {
+  upstream_.script.push_back({.method = "HEAD",
+                              .path_prefix = "/v2/",
+                              .status = 429,
+                              .headers = {{"Retry-After", "60"}},
+                              .times = 9});
+  const auto found = resolve_there("v");
+  EXPECT_EQ(found.error().code(), Code::kRateLimited);
+  EXPECT_EQ(found.error().retry_after(), seconds(60));
+  upstream_.script.clear();
+  const std::size_t asked = network_.requests.size();
+  EXPECT_EQ(asked, 1u);
+  clock_ += seconds(59);
+  EXPECT_EQ(resolve_there("v").error().code(), Code::kRateLimited);
+  EXPECT_EQ(network_.requests.size(), asked);
+  clock_ += seconds(2);
+  EXPECT_EQ(resolve_there("v").value(), std::nullopt);
+}
+
 TEST_F(MirrorTest, OthersCredentialsAreNotTheCallersAffair) {
   upstream_.auth = remote::FakeRegistry::Auth::kBasic;
   const auto found = resolve_there("v");

@@ -1,5 +1,8 @@
 #include "mirror/upstream.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "base/log.h"
 
 namespace berth::mirror {
@@ -7,6 +10,7 @@ namespace {
 
 // Long enough that callers do not wait for each try, short enough to be back soon.
 constexpr std::chrono::seconds kRest{10};
+constexpr std::chrono::seconds kLongestRest{300};  // whatever it asks for
 
 // Failures that are about this registry or the caller and not about upstream.
 bool is_ours(Code code) {
@@ -40,8 +44,8 @@ std::optional<Error> Upstream::resting() const {
 Error Upstream::told(Error failure) {
   const Code code = failure.code();
   if (code == Code::kUnavailable || code == Code::kTimeout || code == Code::kRateLimited) {
-    rests_until_ = clock_() + std::max<std::chrono::seconds>(
-                                  kRest, failure.retry_after().value_or(std::chrono::seconds(0)));
+    rests_until_ =
+        clock_() + std::clamp(failure.retry_after().value_or(kRest), kRest, kLongestRest);
     why_rests_ = failure;
   }
   if (is_ours(code)) return failure;

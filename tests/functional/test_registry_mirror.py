@@ -40,6 +40,7 @@ class Front(http.server.ThreadingHTTPServer):
         self.gate = None  # blobs stop at this offset until `opened`
         self.opened = threading.Event()
         self.lie = False
+        self.cut_every = None  # a connection breaks after so many bytes of a blob
         self.status = None
         self.down = False
         super().__init__(("127.0.0.1", 0), self.Handler)
@@ -79,6 +80,7 @@ class Front(http.server.ThreadingHTTPServer):
             self.end_headers()
             at = int((answer.getheader("Content-Range") or "bytes 0-").split()[1].split("-")[0])
             blob = "/blobs/" in self.path
+            began = None
             while data := answer.read(65536):
                 if blob and front.gate is not None and at >= front.gate:
                     front.opened.wait(60)
@@ -90,6 +92,10 @@ class Front(http.server.ThreadingHTTPServer):
                     self.close_connection = True
                     return
                 at += len(data)
+                began = at if began is None else began
+                if blob and front.cut_every and at - began > front.cut_every:
+                    self.close_connection = True
+                    return
                 front.sent += len(data) if blob else 0
 
         do_HEAD = do_GET
@@ -145,7 +151,7 @@ def pair(folder):
 
 
 def test_many_cold_clients_make_one_transfer(pair, folder, berth, other):
-    model = berthlab.gguf(folder / "tiny.gguf", embedding=256, layers=8)
+    model = berthlab.gguf(folder / "tiny.gguf", embedding=128, layers=4)
     berth.run("package", "--gguf", model, f"{pair.upstream.host}/ai/tiny:1")
     berth.run("push", f"{pair.upstream.host}/ai/tiny:1")
     manifest = json.loads(pair.upstream.request("GET", "/v2/ai/tiny/manifests/1")[2])
@@ -304,6 +310,42 @@ def test_it_goes_on_after_a_kill(pair):
     assert pair.get(f"/v2/up/ai/big/blobs/{sha256(data)}")[2] == data
     assert before >= 17 * MEBIBYTE
     assert pair.front.sent <= len(data) - 17 * MEBIBYTE
+
+
+def test_what_a_killed_transfer_left_may_be_wrong(pair):
+    data = os.urandom(32 * MEBIBYTE)
+    push(pair.upstream, "ai/big", "1", data)
+    pair.front.gate = 24 * MEBIBYTE
+    connection = http.client.HTTPConnection("127.0.0.1", pair.mirror.port, timeout=30)
+    connection.request("GET", f"/v2/up/ai/big/blobs/{sha256(data)}")
+    assert connection.getresponse().read(17 * MEBIBYTE) == data[:17 * MEBIBYTE]
+    pair.mirror.kill()
+    [left] = (pair.mirror.root / "ingest").iterdir()
+    with open(left / "data", "r+b") as file:
+        file.write(b"wrong")
+    pair.front.opened.set()
+    pair.start()
+    connection = http.client.HTTPConnection("127.0.0.1", pair.mirror.port, timeout=30)
+    connection.request("GET", f"/v2/up/ai/big/blobs/{sha256(data)}")
+    with pytest.raises((http.client.IncompleteRead, ConnectionError)):
+        connection.getresponse().read()
+    assert pair.get(f"/v2/up/ai/big/blobs/{sha256(data)}")[2] == data
+
+
+def test_many_readers_of_a_blob_whose_connections_break(pair):
+    data = os.urandom(64 * MEBIBYTE)
+    push(pair.upstream, "ai/big", "1", data)
+    pair.front.cut_every = 9 * MEBIBYTE
+
+    def read(number):
+        begin = number * len(data) // 48
+        status, _, body = pair.get(f"/v2/up/ai/big/blobs/{sha256(data)}", headers={"Range": f"bytes={begin}-{begin + 999_999}"})
+        return status == 206 and body == data[begin:begin + 1_000_000]
+
+    with concurrent.futures.ThreadPoolExecutor(48) as pool:
+        assert all(pool.map(read, reversed(range(48))))
+    assert pair.get(f"/v2/up/ai/big/blobs/{sha256(data)}")[2] == data
+    assert pair.front.sent < 2 * len(data)
 
 
 def test_a_transfer_that_was_stopped_goes_on(pair):
