@@ -27,14 +27,14 @@ std::vector<depot::Referrer> page_of(const std::vector<depot::Referrer>& list,
 
 std::size_t bytes_of(const std::vector<std::string>& names) {
   std::size_t bytes = 0;
-  for (const std::string& name : names) bytes += name.size() + sizeof(name);
+  for (const std::string& name : names) bytes += name.size() + sizeof(std::string);
   return bytes;
 }
 
 std::size_t bytes_of(const std::vector<depot::Referrer>& list) {
   std::size_t bytes = 0;
   for (const depot::Referrer& entry : list)
-    bytes += sizeof(entry) + entry.digest.size() + entry.descriptor.size();
+    bytes += sizeof(depot::Referrer) + entry.digest.size() + entry.descriptor.size();
   return bytes;
 }
 

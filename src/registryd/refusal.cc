@@ -46,6 +46,7 @@ http::Response refuse(const Error& error, std::string_view unknown, std::string_
     http::Response response = refuse(row.status, row.name, error.message());
     if (error.retry_after())
       response.headers.set("Retry-After", fmt::format("{}", error.retry_after()->count()));
+    if (error.code() == Code::kNotAllowed) response.headers.set("Allow", "GET, HEAD");
     return response;
   }
   log::error("a request failed: {}", printable(error.message()));

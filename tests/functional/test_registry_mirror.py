@@ -1,5 +1,6 @@
 """A registry that mirrors others: one transfer for many clients, bytes while it fills, tags that move, upstream gone or lying."""
 
+import base64
 import concurrent.futures
 import hashlib
 import http.client
@@ -372,8 +373,9 @@ def test_nothing_is_pushed_into_a_mirror(pair):
                                ("POST", f"/v2/up/ai/x/blobs/uploads/?mount={sha256(b'x')}&from=ai/y", b""),
                                ("DELETE", f"/v2/up/ai/x/manifests/{digest}", None), ("DELETE", "/v2/up/ai/x/manifests/1", None),
                                ("DELETE", f"/v2/up/ai/x/blobs/{sha256(b'x')}", None)):
-        status, _, answer = pair.mirror.request(method, path, body, {"Content-Type": MANIFEST})
+        status, headers, answer = pair.mirror.request(method, path, body, {"Content-Type": MANIFEST})
         assert status == 405 and "is a mirror of" in answer.decode(), (method, path, status, answer)
+        assert headers["allow"] == "GET, HEAD"
     push(pair.mirror, "ai/own", "1", b"x")
     assert pair.get("/v2/ai/own/manifests/1")[0] == 200
 
@@ -481,6 +483,29 @@ def test_docker_registry_as_upstream(folder, registry, other, berth):
         other.run("fsck", "--read-data")
     finally:
         mirror.close()
+
+
+def test_upstream_wants_a_login_and_its_own_authority(folder, private_tls_registry, other, berth):
+    upstream = f"localhost:{private_tls_registry.port}"
+    ca = {"BERTH_REGISTRY_CA_FILE": str(private_tls_registry.ca)}
+    berth.run("login", "-u", "alice", "--password-stdin", upstream, input="s3cret-canary", env=ca)
+    berth.run("package", "--gguf", berthlab.gguf(folder / "tiny.gguf"), f"{upstream}/ai/tiny:1")
+    berth.run("push", f"{upstream}/ai/tiny:1", env=ca)
+    docker = folder / "docker"
+    docker.mkdir()
+    login = base64.b64encode(b"alice:s3cret-canary").decode()
+    (docker / "config.json").write_text(json.dumps({"auths": {upstream: {"auth": login}}}))
+    for config, status in ((docker, 200), (folder / "none", 502)):
+        mirror = berthlab.OwnRegistry(folder / f"mirror-{status}", "--mirror", f"up={upstream}", env={**ca, "DOCKER_CONFIG": str(config)})
+        try:
+            # The caller's credentials are no upstream's affair, nor a 401 of upstream's the caller's.
+            answer = mirror.request("GET", "/v2/up/ai/tiny/manifests/1", headers={"Authorization": f"Basic {login}"} if status == 502 else None)
+            assert answer[0] == status, answer
+            if status == 200:
+                other.run("pull", f"{mirror.host}/up/ai/tiny:1")
+        finally:
+            mirror.close()
+    other.run("fsck", "--read-data")
 
 
 def test_an_entry_that_is_none(folder):
