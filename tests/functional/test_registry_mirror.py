@@ -47,6 +47,9 @@ class Front(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), self.Handler)
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
+    def handle_error(self, request, client_address):
+        pass  # a mirror that is killed
+
     @property
     def host(self):
         return f"localhost:{self.server_address[1]}"
