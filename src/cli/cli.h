@@ -63,6 +63,7 @@ struct RegistryServeOptions {
   std::string tls_key;
   std::string htpasswd;
   std::vector<std::string> behind_proxy;  // CIDR
+  std::vector<std::string> mirrors;       // [PREFIX=]REGISTRY
   bool anonymous_pull = false;
   bool insecure = false;
 };

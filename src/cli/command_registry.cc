@@ -63,6 +63,10 @@ Command registry_command() {
                       .help = "Addresses of a proxy that does TLS and logs users in (may be "
                               "repeated)",
                       .target = &o->behind_proxy},
+                     {.name = "mirror",
+                      .value = "REGISTRY",
+                      .help = "Be a proxy cache of it, below its name or PREFIX= (may be repeated)",
+                      .target = &o->mirrors},
                      {.name = "allow-host",
                       .value = "NAME",
                       .help = "Another name that clients may call it by (may be repeated)",

@@ -98,6 +98,8 @@ struct Settings {
     std::vector<std::string> quotas;          // "[each] REPOSITORIES SIZE"
     std::vector<std::string> retention;       // "REPOSITORIES CONDITION..."
     std::map<std::string, Webhook> webhooks;  // [registry_server.webhook."NAME"]
+    std::vector<std::string> mirrors;         // "[PREFIX=]REGISTRY" (src/mirror/entry.h)
+    std::chrono::milliseconds mirror_check{60'000};
   } registry_server;
 
   struct Store {

@@ -306,6 +306,12 @@ void add_registry_server(std::vector<Key>& keys) {
                      duration(BERTH_MEMBER(registry_server.drain), Forever::kNo)));
   keys.push_back(key("registry_server.access_log", {}, "a line on stderr for each request",
                      on_off(BERTH_MEMBER(registry_server.access_log))));
+  keys.push_back(key("registry_server.mirrors", {},
+                     "registries to be a proxy cache of, as REGISTRY or PREFIX=REGISTRY",
+                     list(BERTH_MEMBER(registry_server.mirrors))));
+  keys.push_back(key("registry_server.mirror_check", {},
+                     "how old the answer may be to what a tag of a mirror stands for",
+                     duration(BERTH_MEMBER(registry_server.mirror_check), Forever::kNo)));
 }
 
 void add_content(std::vector<Key>& keys) {

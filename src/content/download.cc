@@ -105,6 +105,11 @@ class Download {
       lanes_->take();
       if (!start(op, scope, Kind::kBeside)) lanes_->give_back();
     }
+    // Somebody waits for bytes that no connection comes to: one more, however many there are.
+    if (plan_.urgent() && workers_.size() < lanes_->most()) {
+      lanes_->take();
+      if (!start(op, scope, Kind::kAnother)) lanes_->give_back();
+    }
     // What was started may have ended at once, and found out that more are of no use.
     while (!whole_only_ && lanes_->try_take()) {
       if (start(op, scope, Kind::kAnother)) continue;

@@ -3,9 +3,10 @@
 //
 // Loop thread. Begins with one connection; a source that says that its host takes several
 // (Source::lanes) gets more while the goodput grows. A connection that stands still or crawls is
-// left and what it had is asked for again. What breaks off is tried again as long as bytes come,
-// and a bounded number of times when none do. Nothing is verified here: the sink does that.
-// Failures: those of the source and the sink; after the tries in vain the last one.
+// left and what it had is asked for again. What somebody waits for (Plan::prefer) is fetched first.
+// What breaks off is tried again as long as bytes come, and a bounded number of times when none do.
+// Nothing is verified here: the sink does that. Failures: those of the source and the sink; after
+// the tries in vain the last one.
 #pragma once
 
 #include <chrono>

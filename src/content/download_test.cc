@@ -92,6 +92,7 @@ struct Memory : Sink {
   std::string bytes;
   std::vector<bool> seen;
   std::optional<Error> failure;
+  std::function<void(std::uint64_t)> on_write;  // told where it ends
   rt::Task<Status> write(rt::Op&, std::uint64_t offset, Bytes part) override {
     if (failure) co_return std::unexpected(*failure);
     bytes.resize(std::max<std::size_t>(bytes.size(), offset + part.size()));
@@ -101,6 +102,7 @@ struct Memory : Sink {
       EXPECT_FALSE(seen[offset + i]) << "twice: " << offset + i;
       seen[offset + i] = true;
     }
+    if (on_write) on_write(offset + part.size());
     co_return Status();
   }
 };
@@ -188,6 +190,19 @@ TEST_F(DownloadTest, ShortAnswersAreGoneOnFrom) {
 TEST_F(DownloadTest, AnswersOfNothingEnd) {
   for (int i = 0; i < 50; ++i) server.short_to[i] = 0;
   EXPECT_EQ(get().error().code(), Code::kUnavailable);
+}
+
+TEST_F(DownloadTest, WhatSomebodyWaitsForGetsAConnectionOfItsOwn) {
+  server.lanes = std::make_shared<Lanes>(4);
+  server.stalls_after = {{0, 15'000}};
+  Plan plan(server.bytes.size(), kUnit);
+  memory.on_write = [&](std::uint64_t end) {
+    plan.prefer(72'000);
+    if (end == 80'000) op.cancel();
+  };
+  EXPECT_FALSE(get(plan));  // the first connection stands still for ever
+  EXPECT_EQ(plan.held(7), kUnit);
+  EXPECT_EQ(server.requests[1].offset, 70'000u);
 }
 
 TEST_F(DownloadTest, AServerWithoutRangesSendsAllAgainAndWhatIsHeldIsPassedOver) {

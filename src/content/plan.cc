@@ -14,6 +14,9 @@ constexpr std::uint64_t kMaxUnits = 1024 * 1024;
 constexpr std::uint64_t kFirstRun = 32 * kMebibyte;  // before the rate is known
 constexpr double kRunSeconds = 2;                    // of one request among several
 
+constexpr std::size_t kMostPreferred = 16;
+constexpr std::uint64_t kReachedSoon = 1;  // units ahead of a worker
+
 constexpr seconds kStandsStill{5};
 constexpr seconds kFresh{1};     // moved lately
 constexpr seconds kGrace{3};     // before a rate is judged
@@ -109,6 +112,7 @@ std::optional<Plan::Run> Plan::next(Worker worker, rt::SteadyTime now) {
   Owner& owner = owners_[worker];
   free_run(owner);
   owner.beside = false;
+  if (const auto preferred = take_preferred()) return give(owner, *preferred, *preferred + 1, now);
   auto first = first_free();
   if (!first && free_some(now)) first = first_free();
   if (!first) {
@@ -135,12 +139,41 @@ std::optional<Plan::Run> Plan::beside(Worker worker, rt::SteadyTime now) {
   return std::nullopt;
 }
 
+void Plan::prefer(std::uint64_t offset) {
+  if (whole_ || offset >= size_) return;
+  const std::uint64_t unit = offset / unit_bytes_;
+  if (units_[unit].held == length(unit) || std::ranges::find(preferred_, unit) != preferred_.end())
+    return;
+  for (auto& [worker, owner] : owners_) {
+    if (unit < owner.first || unit >= owner.last) continue;
+    if (unit <= owner.at / unit_bytes_ + kReachedSoon) return;
+    for (std::uint64_t behind = unit; behind < owner.last; ++behind) units_[behind].owned = false;
+    owner.last = unit;
+  }
+  preferred_.push_back(unit);
+  if (preferred_.size() > kMostPreferred) preferred_.pop_front();
+}
+
+bool Plan::urgent() {
+  std::erase_if(preferred_, [this](std::uint64_t unit) { return !is_free(unit); });
+  return !preferred_.empty();
+}
+
+std::optional<std::uint64_t> Plan::take_preferred() {
+  if (!urgent()) return std::nullopt;
+  const std::uint64_t unit = preferred_.front();
+  preferred_.pop_front();
+  return unit;
+}
+
 std::uint64_t Plan::end_of(Worker worker) const {
   const auto found = owners_.find(worker);
   return found == owners_.end() ? 0 : std::min(size_, begin_of(found->second.last));
 }
 
 void Plan::take_all(Worker worker) {
+  whole_ = true;
+  preferred_.clear();
   Owner& owner = owners_[worker];
   owner.first = 0;
   owner.last = units_.size();

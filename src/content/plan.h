@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <optional>
 #include <vector>
@@ -47,6 +48,11 @@ class Plan {
   // A second connection for the rest that a lone slow worker has: what both fetch is taken from
   // whichever is first. Only where next() has nothing.
   std::optional<Run> beside(Worker worker, rt::SteadyTime now);
+  // Somebody waits for the bytes at `offset`: their unit comes before others, unless its worker is
+  // there soon. The last few that were asked for count.
+  void prefer(std::uint64_t offset);
+  // Whether a unit that is waited for has no worker.
+  bool urgent();
   // Where the worker's run ends by now.
   std::uint64_t end_of(Worker worker) const;
   // Gives the whole blob to one worker: its server knows no ranges.
@@ -88,6 +94,7 @@ class Plan {
   }
   std::uint64_t run_units(const Owner& owner, rt::SteadyTime now) const;
   std::optional<std::uint64_t> first_free() const;
+  std::optional<std::uint64_t> take_preferred();
   Owner* richest();
   bool free_some(rt::SteadyTime now);
   Run give(Owner& owner, std::uint64_t first, std::uint64_t last, rt::SteadyTime now);
@@ -99,6 +106,8 @@ class Plan {
   std::uint64_t held_ = 0;
   mutable std::uint64_t prefix_unit_ = 0;  // all before it are held
   std::map<Worker, Owner> owners_;
+  std::deque<std::uint64_t> preferred_;  // units
+  bool whole_ = false;                   // it comes as a whole, in order
 };
 
 }  // namespace berth::content

@@ -46,6 +46,38 @@ TEST_F(PlanTest, ALoneWorkerGetsEverything) {
   EXPECT_EQ(plan.next(1, now), std::nullopt);
 }
 
+TEST_F(PlanTest, WhatSomebodyWaitsForComesFirst) {
+  Plan plan(1000, kUnit);
+  ASSERT_TRUE(plan.next(1, now));
+  arrive(plan, 1, 0, 50);
+  plan.prefer(150);  // its worker is there soon
+  EXPECT_FALSE(plan.urgent());
+  plan.prefer(720);
+  EXPECT_TRUE(plan.urgent());
+  EXPECT_EQ(plan.end_of(1), 700u);
+  EXPECT_EQ(plan.next(2, now), (Plan::Run{700, 800}));
+  EXPECT_FALSE(plan.urgent());
+  arrive(plan, 2, 700, 100);
+  EXPECT_EQ(plan.next(2, now), (Plan::Run{800, 1000}));
+  arrive(plan, 2, 800, 200);
+  arrive(plan, 1, 50, 650);
+  EXPECT_TRUE(plan.complete());
+}
+
+TEST_F(PlanTest, NothingIsPreferredOfWhatIsHeldOrComesAsAWhole) {
+  Plan plan(1000, kUnit);
+  plan.hold(9, 100);
+  ASSERT_TRUE(plan.next(1, now));
+  plan.prefer(950);
+  plan.prefer(1000);
+  EXPECT_FALSE(plan.urgent());
+  plan.prefer(500);
+  plan.take_all(1);
+  plan.prefer(600);
+  EXPECT_FALSE(plan.urgent());
+  EXPECT_EQ(plan.end_of(1), 1000u);
+}
+
 TEST_F(PlanTest, AnEmptyBlobIsComplete) {
   Plan plan(0, kUnit);
   EXPECT_TRUE(plan.complete());

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "daemon/upstreams.h"
 
 namespace berth::daemon {
 namespace {
@@ -29,6 +30,7 @@ Result<std::unique_ptr<RegistryHost>> RegistryHost::open(rt::Loop& loop, metrics
                                .grace = whole_seconds(settings.collect_grace),
                                .subscriptions = std::move(subscriptions)}));
   TRY(auto webhooks, Webhooks::open(loop, metrics, all, *depot));
+  TRY(auto upstreams, Upstreams::open(loop, metrics, all, paths, *depot));
   TRY(const std::string key, depot->secret("token.key"));
   TRY(auto gate, registryd::Gate::open(loop, {.htpasswd = settings.htpasswd,
                                               .tokens = settings.tokens ? paths.data : "",
@@ -39,22 +41,29 @@ Result<std::unique_ptr<RegistryHost>> RegistryHost::open(rt::Loop& loop, metrics
                                               .key = key,
                                               .limits = {settings.requests_per_client,
                                                          settings.uploads_per_client}}));
-  return std::unique_ptr<RegistryHost>(new RegistryHost(
-      loop, metrics, std::move(settings), std::move(depot), std::move(webhooks), std::move(gate)));
+  return std::unique_ptr<RegistryHost>(new RegistryHost(loop, metrics, std::move(settings),
+                                                        std::move(depot), std::move(webhooks),
+                                                        std::move(upstreams), std::move(gate)));
 }
+
+RegistryHost::~RegistryHost() = default;
 
 RegistryHost::RegistryHost(rt::Loop& loop, metrics::Registry& metrics, Settings settings,
                            std::unique_ptr<depot::LocalDepot> depot,
-                           std::unique_ptr<Webhooks> webhooks,
+                           std::unique_ptr<Webhooks> webhooks, std::unique_ptr<Upstreams> upstreams,
                            std::unique_ptr<registryd::Gate> gate)
     : settings_(std::move(settings)),
       depot_(std::move(depot)),
       webhooks_(std::move(webhooks)),
+      upstreams_(std::move(upstreams)),
       gate_(std::move(gate)),
       atlas_(loop, depot_->seam(), atlas::check_from(settings_.check_models)),
-      registry_(depot_->seam(), atlas_, *gate_, metrics,
+      registry_(upstreams_ ? upstreams_->seam() : depot_->seam(), atlas_, *gate_, metrics,
                 {.max_manifest = settings_.max_manifest,
-                 .collect_grace = whole_seconds(settings_.collect_grace)}),
+                 .collect_grace = whole_seconds(settings_.collect_grace),
+                 .namespaces =
+                     upstreams_ ? upstreams_->namespaces() : std::vector<registryd::Namespace>(),
+                 .fallback = upstreams_ ? upstreams_->fallback() : ""}),
       care_(loop),
       op_("registry's care") {}
 
@@ -68,6 +77,7 @@ rt::Task<Status> RegistryHost::close() {
   op_.cancel();
   (void)co_await care_.join();
   if (webhooks_) (void)co_await webhooks_->close();
+  if (upstreams_) (void)co_await upstreams_->close();
   co_return co_await atlas_.close();
 }
 

@@ -18,6 +18,8 @@
 
 namespace berth::daemon {
 
+class Upstreams;  // what it mirrors
+
 class RegistryHost {
  public:
   using Settings = config::Settings::RegistryServer;
@@ -25,9 +27,10 @@ class RegistryHost {
   static Result<std::unique_ptr<RegistryHost>> open(rt::Loop& loop, metrics::Registry& metrics,
                                                     const config::Settings& settings,
                                                     const config::Paths& paths);
+  ~RegistryHost();
 
   registryd::Registry& registry() { return registry_; }
-  depot::Depot depot() { return depot_->seam(); }
+  depot::Depot depot() { return depot_->seam(); }  // what is here
   registryd::Gate& gate() { return *gate_; }
   const std::string& root() const { return depot_->root(); }
 
@@ -37,14 +40,15 @@ class RegistryHost {
  private:
   RegistryHost(rt::Loop& loop, metrics::Registry& metrics, Settings settings,
                std::unique_ptr<depot::LocalDepot> depot, std::unique_ptr<Webhooks> webhooks,
-               std::unique_ptr<registryd::Gate> gate);
+               std::unique_ptr<Upstreams> upstreams, std::unique_ptr<registryd::Gate> gate);
   static rt::Task<Status> take_care(RegistryHost& host);
   rt::Task<Status> collect(bool first);
   rt::Task<Status> prune();
 
   Settings settings_;
   std::unique_ptr<depot::LocalDepot> depot_;
-  std::unique_ptr<Webhooks> webhooks_;  // nullptr: nobody wants to be told
+  std::unique_ptr<Webhooks> webhooks_;    // nullptr: nobody wants to be told
+  std::unique_ptr<Upstreams> upstreams_;  // nullptr: it mirrors nothing
   std::unique_ptr<registryd::Gate> gate_;
   atlas::Atlas atlas_;
   registryd::Registry registry_;

@@ -18,6 +18,7 @@
 
 #include "base/error.h"
 #include "base/unique_fd.h"
+#include "content/content.h"
 #include "oci/manifest.h"
 #include "rt/op.h"
 #include "rt/reader.h"
@@ -25,10 +26,25 @@
 
 namespace berth::depot {
 
-// A blob as a local file, whole. (A driver for object storage will hand out a URL instead.)
+// A blob that is on its way here.
+struct Arriving {
+  virtual ~Arriving() = default;
+  virtual const oci::Descriptor& blob() const = 0;
+  // Until there is something to read; a failure when nothing will come.
+  virtual rt::Task<Status> begun(rt::Op& op) = 0;
+  // Each byte as soon as it is here, but the blob's last ones only when the digest was right: a
+  // reader that fails has not given a whole blob.
+  virtual std::unique_ptr<rt::Reader> read(std::uint64_t offset, std::uint64_t length) = 0;
+  // It does not come: whoever reads gets this.
+  virtual void give_up(Error why) = 0;
+};
+
+// A blob as a local file, whole, or one that is still arriving. (A driver for object storage will
+// hand out a URL instead.)
 struct OpenBlob {
   UniqueFd file;
   std::uint64_t size = 0;
+  std::shared_ptr<Arriving> arriving = nullptr;  // then there is no file
 };
 
 struct Blobs {
@@ -80,6 +96,21 @@ struct Uploads {
   virtual rt::Task<Status> finish(rt::Op& op, std::string repository, std::string id,
                                   oci::Digest digest) = 0;
   virtual rt::Task<Result<bool>> cancel(rt::Op& op, std::string repository, std::string id) = 0;
+};
+
+// Blobs that the registry fetches itself; for a mirror.
+struct Intake {
+  virtual ~Intake() = default;
+  // The size by a manifest of this repository that names the blob; nullopt when none does.
+  virtual rt::Task<Result<std::optional<std::uint64_t>>> named_size(rt::Op& op,
+                                                                    std::string repository,
+                                                                    oci::Digest digest) = 0;
+  virtual std::shared_ptr<Arriving> announce(oci::Descriptor blob) = 0;
+  // Fetches what was announced, once at a time for a digest, and shows it in the repository. Goes
+  // on where an earlier try was; kDigestMismatch leaves nothing behind.
+  virtual rt::Task<Status> take_in(rt::Op& op, std::string repository,
+                                   std::shared_ptr<Arriving> announced, content::Fetcher& from,
+                                   content::Progress& progress) = 0;
 };
 
 // Who does something, and with which request: for the history of tags and for events.

@@ -9,14 +9,16 @@ Result<std::unique_ptr<LocalDepot>> LocalDepot::open(rt::Loop& loop, const std::
   TRY(auto shelf, Shelf::open(loop, root));
   TRY_OK(shelf->set_quotas(std::move(quotas)));
   TRY(auto uploads, LocalUploads::open(*shelf, limits));
-  std::unique_ptr<LocalDepot> depot(
-      new LocalDepot(std::move(shelf), std::move(uploads), std::move(retention), std::move(rules)));
+  std::unique_ptr<LocalDepot> depot(new LocalDepot(std::move(shelf), std::move(uploads),
+                                                   std::move(retention), std::move(rules),
+                                                   limits.disk_reserve));
   TRY_OK(depot->outbox_.prepare());
   return depot;
 }
 
 LocalDepot::LocalDepot(std::unique_ptr<Shelf> shelf, std::unique_ptr<LocalUploads> uploads,
-                       std::vector<RetentionRule> retention, Rules rules)
+                       std::vector<RetentionRule> retention, Rules rules,
+                       std::uint64_t disk_reserve)
     : shelf_(std::move(shelf)),
       uploads_(std::move(uploads)),
       outbox_(*shelf_, std::move(rules.subscriptions)),
@@ -25,6 +27,7 @@ LocalDepot::LocalDepot(std::unique_ptr<Shelf> shelf, std::unique_ptr<LocalUpload
       lists_(*shelf_),
       models_(*shelf_),
       pruner_(*shelf_, outbox_, std::move(retention), rules.grace),
-      collector_(*shelf_, pruner_) {}
+      collector_(*shelf_, pruner_),
+      intake_(*shelf_, disk_reserve) {}
 
 }  // namespace berth::depot

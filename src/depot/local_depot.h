@@ -9,6 +9,7 @@
 #include "depot/collector.h"
 #include "depot/depot.h"
 #include "depot/local_blobs.h"
+#include "depot/local_intake.h"
 #include "depot/local_lists.h"
 #include "depot/local_manifests.h"
 #include "depot/local_models.h"
@@ -34,6 +35,7 @@ class LocalDepot {
   // A random secret of this registry, made when it is first asked for. Blocking.
   Result<std::string> secret(std::string_view name) const { return depot::secret(*shelf_, name); }
   Depot seam() { return {blobs_, *uploads_, manifests_, lists_, models_, collector_, outbox_}; }
+  Intake& intake() { return intake_; }
   LocalUploads& uploads() { return *uploads_; }
   Collector& collector() { return collector_; }
   bool has_retention() const { return pruner_.has_rules(); }
@@ -41,7 +43,7 @@ class LocalDepot {
 
  private:
   LocalDepot(std::unique_ptr<Shelf> shelf, std::unique_ptr<LocalUploads> uploads,
-             std::vector<RetentionRule> retention, Rules rules);
+             std::vector<RetentionRule> retention, Rules rules, std::uint64_t disk_reserve);
 
   std::unique_ptr<Shelf> shelf_;
   std::unique_ptr<LocalUploads> uploads_;
@@ -52,6 +54,7 @@ class LocalDepot {
   LocalModels models_;
   Pruner pruner_;
   Collector collector_;
+  LocalIntake intake_;
 };
 
 }  // namespace berth::depot

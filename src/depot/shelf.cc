@@ -74,6 +74,14 @@ rt::Task<Result<bool>> Shelf::settle(rt::Op& op, fs::File& file, store::Arrival 
   co_return done;
 }
 
+rt::Task<Status> Shelf::take_in(rt::Op& op, oci::Descriptor blob, content::Fetcher& from,
+                                content::Progress& progress, store::IntakeOptions options) {
+  Status done = co_await store::take_in(op, writer_, settler_, std::move(blob), from, progress,
+                                        std::move(options));
+  ++changes_;
+  co_return done;
+}
+
 Result<std::optional<std::int64_t>> repository_id(Database& database, const std::string& name) {
   TRY(Rows rows, database.query("SELECT id FROM repositories WHERE name = ?", name));
   TRY(const bool found, rows.next());

@@ -16,6 +16,7 @@
 #include "depot/quotas.h"
 #include "fs/file.h"
 #include "store/desk.h"
+#include "store/intake.h"
 #include "store/settler.h"
 
 namespace berth::depot {
@@ -53,6 +54,10 @@ class Shelf {
   // blob was here and the file is still the caller's.
   rt::Task<Result<bool>> settle(rt::Op& op, fs::File& file, store::Arrival arrival,
                                 store::Settler::Work also);
+
+  // Fetches a blob (store/intake.h).
+  rt::Task<Status> take_in(rt::Op& op, oci::Descriptor blob, content::Fetcher& from,
+                           content::Progress& progress, store::IntakeOptions options);
 
   // Counts changes: what was read before one must not be remembered after it.
   std::uint64_t changes() const { return changes_; }

@@ -56,8 +56,11 @@ Response whole_or_part(const Request& request, const oci::Digest& digest, depot:
   response.headers.remove("Content-Length");  // the body's
   const ByteSpan span =
       range.kind == RangeAnswer::Kind::kPart ? range.span : ByteSpan{.begin = 0, .end = blob.size};
-  response.body = http::Body(http::FileRange{
-      .file = std::move(blob.file), .offset = span.begin, .length = span.end - span.begin});
+  const std::uint64_t length = span.end - span.begin;
+  response.body = blob.arriving
+                      ? http::Body(blob.arriving->read(span.begin, length), length)
+                      : http::Body(http::FileRange{
+                            .file = std::move(blob.file), .offset = span.begin, .length = length});
   return response;
 }
 

@@ -3,6 +3,7 @@
 
 #include "json/json.h"
 #include "oci/media_types.h"
+#include "registryd/naming.h"
 #include "registryd/place.h"
 #include "registryd/range.h"
 #include "registryd/reading.h"
@@ -156,6 +157,33 @@ TEST(Refusal, HasTheRightStatusAndBody) {
   const auto internal = refuse(Error(Code::kIo, "secret path"), "U", "I");
   EXPECT_EQ(internal.status, 500);
   EXPECT_EQ(std::get<std::string>(internal.body.content).find("secret"), std::string::npos);
+}
+
+std::string named(const Options& options, const std::string& method, const std::string& query,
+                  Resource resource = Resource::kManifest) {
+  Request request{.method = method};
+  request.url.query = query;
+  Place place{.resource = resource, .repository = "ai/x", .reference = "1"};
+  const Naming naming = name_source(options, request, place);
+  return naming.refusal ? "refused" : place.repository;
+}
+
+TEST(Naming, ANamespaceIsWhereItsRepositoriesAreHere) {
+  const Options options{.namespaces = {{.source = "docker.io", .prefix = "hub"}}};
+  EXPECT_EQ(named(options, "GET", "ns=docker.io"), "hub/ai/x");
+  EXPECT_EQ(named(options, "HEAD", "a=b&ns=docker.io", Resource::kBlob), "hub/ai/x");
+  EXPECT_EQ(named(options, "GET", ""), "ai/x");
+  EXPECT_EQ(named(options, "GET", "ns=quay.io"), "refused");
+  // Nothing is pushed through a mirror.
+  EXPECT_EQ(named(options, "PUT", "ns=docker.io"), "ai/x");
+  EXPECT_EQ(named(options, "GET", "ns=docker.io", Resource::kHistory), "ai/x");
+  EXPECT_EQ(named({}, "GET", "ns=quay.io"), "ai/x");
+}
+
+TEST(Refusals, AReadThatUpstreamDidNotAnswerIsNotTheCallersFault) {
+  EXPECT_EQ(refuse_read(Error(Code::kUnavailable, "x")).status, 502);
+  EXPECT_EQ(refuse_read(Error(Code::kTimeout, "x")).status, 504);
+  EXPECT_EQ(refuse_read(Error(Code::kRateLimited, "x")).status, 429);
 }
 
 }  // namespace

@@ -46,10 +46,22 @@ http::Response refuse(const Error& error, std::string_view unknown, std::string_
     http::Response response = refuse(row.status, row.name, error.message());
     if (error.retry_after())
       response.headers.set("Retry-After", fmt::format("{}", error.retry_after()->count()));
+    if (error.code() == Code::kNotAllowed) response.headers.set("Allow", "GET, HEAD");
     return response;
   }
   log::error("a request failed: {}", printable(error.message()));
   return refuse(500, "UNKNOWN", "the registry failed; its log says why");
+}
+
+http::Response refuse_read(const Error& error) {
+  const Code code = error.code();
+  if (code != Code::kUnavailable && code != Code::kTimeout)
+    return refuse(error, "UNKNOWN", "UNKNOWN");
+  http::Response response =
+      refuse(code == Code::kTimeout ? 504 : 502, "UNAVAILABLE", error.message());
+  if (error.retry_after())
+    response.headers.set("Retry-After", fmt::format("{}", error.retry_after()->count()));
+  return response;
 }
 
 }  // namespace berth::registryd

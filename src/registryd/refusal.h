@@ -15,4 +15,7 @@ http::Response refuse(int status, std::string_view code, std::string_view messag
 // is none.
 http::Response refuse(const Error& error, std::string_view unknown, std::string_view invalid);
 
+// The same for a read that another registry was asked for.
+http::Response refuse_read(const Error& error);
+
 }  // namespace berth::registryd

@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "registryd/call.h"
+#include "registryd/naming.h"
 #include "registryd/refusal.h"
 
 namespace berth::registryd {
@@ -184,7 +185,10 @@ rt::Task<Result<Response>> Registry::Parts::run(rt::Op& op, const Row& row, Requ
                                         .place = std::move(place),
                                         .caller = std::move(*caller),
                                         .client = client});
-  co_return answer ? std::move(*answer) : refuse(answer.error(), "UNKNOWN", "UNKNOWN");
+  if (answer) co_return std::move(*answer);
+  // A read has no body that could have broken off: it is somebody else who did not answer.
+  co_return row.need == Need::kPull ? refuse_read(answer.error())
+                                    : refuse(answer.error(), "UNKNOWN", "UNKNOWN");
 }
 
 rt::Task<Result<Response>> Registry::Parts::answer(rt::Op& op, Request request) {
@@ -195,7 +199,11 @@ rt::Task<Result<Response>> Registry::Parts::answer(rt::Op& op, Request request) 
   if (!*place) co_return refuse(404, "UNSUPPORTED", "this is no address of the distribution API");
   const Row* row = find_row((*place)->resource, request.method);
   if (row == nullptr) co_return not_allowed((*place)->resource);
+  Naming naming = name_source(context.options, request, **place);
+  if (naming.refusal) co_return std::move(*naming.refusal);
+  if (naming.source.empty()) CO_TRY_OK(co_await fall_back(op, context, request, **place));
   CO_TRY(Response response, co_await run(op, *row, std::move(request), std::move(**place)));
+  if (!naming.source.empty()) response.headers.set("OCI-Namespace", naming.source);
   metrics.count("berth_registry_requests", "Requests to the registry.",
                 {{"resource", std::string(row->name)},
                  {"method", std::string(row->method)},

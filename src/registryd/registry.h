@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "atlas/atlas.h"
 #include "depot/depot.h"
@@ -18,11 +19,19 @@
 
 namespace berth::registryd {
 
+// The repositories below `prefix` are those of the registry `source`, which ?ns= names.
+struct Namespace {
+  std::string source;
+  std::string prefix;
+};
+
 struct Options {
   std::uint64_t max_manifest = std::uint64_t{8} << 20;  // the specification asks for 4 MiB
   std::size_t page = 1000;                              // names in a list when ?n= says none
   std::size_t most_page = 10'000;
   std::chrono::seconds collect_grace{std::chrono::hours(1)};  // of a collection that is asked for
+  std::vector<Namespace> namespaces;
+  std::string fallback;  // prefix of what names stand for that are not here; "" = nothing
 };
 
 class Gate;

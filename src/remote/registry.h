@@ -106,6 +106,8 @@ class Repository : public content::Target, public content::Mounter, public conte
   rt::Task<Result<content::Source>> fetch(rt::Op& op, oci::Descriptor blob,
                                           content::ByteRange range) override;
   rt::Task<Result<bool>> has(rt::Op& op, oci::Descriptor blob) override;
+  // The size of a blob that nothing else tells of; nullopt when it is not there.
+  rt::Task<Result<std::optional<std::uint64_t>>> blob_size(rt::Op& op, oci::Digest digest);
   rt::Task<Status> put(rt::Op& op, oci::Descriptor blob, content::Fetcher& from,
                        content::Progress& progress) override;
   rt::Task<Result<oci::Descriptor>> resolve(rt::Op& op, oci::Reference reference) override;

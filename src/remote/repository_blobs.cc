@@ -114,6 +114,27 @@ Task<Result<bool>> Repository::has(rt::Op& op, oci::Descriptor blob) {
   co_return false;
 }
 
+Task<Result<std::optional<std::uint64_t>>> Repository::blob_size(rt::Op& op, oci::Digest digest) {
+  const std::string what = shown(state_->full_name(), digest.string());
+  const std::string doing = "cannot look for " + what;
+  RegistryCore::ReadCall head{.doing = doing,
+                              .method = "HEAD",
+                              .path = state_->name + "/blobs/" + digest.string(),
+                              .repository = state_->name,
+                              .on_wait = state_->manner.on_wait};
+  head.headers.set("Accept-Encoding", "identity");
+  CO_TRY(auto read, co_await state_->core->read(op, std::move(head)));
+  const int status = read.answer.status();
+  if (status == 404) co_return std::nullopt;
+  if (status != 200)
+    co_return std::unexpected(co_await read.endpoint->error(op, doing, std::move(read.answer)));
+  const http::Headers& headers = read.answer.response.headers;
+  const auto size = content_length(headers);
+  if (!size || is_encoded(headers))
+    co_return fail(Code::kCorrupt, "{}: {} does not say how long it is", doing, what);
+  co_return size;
+}
+
 Throttles Repository::State::throttles(const Endpoint& endpoint) const {
   Throttles all = endpoint.throttles();
   if (own_throttle) all.push_back(own_throttle);

@@ -28,10 +28,11 @@ bool may_continue(Code code) {
 // One blob on its way in.
 class Intake {
  public:
-  Intake(Desk& desk, Settler& settler, oci::Descriptor blob)
+  Intake(Desk& desk, Settler& settler, oci::Descriptor blob, IntakeOptions options)
       : desk_(desk),
         settler_(settler),
         blob_(std::move(blob)),
+        options_(std::move(options)),
         folder_(Layout::ingest_name(blob_.digest)),
         unit_bytes_(content::Plan::unit_bytes_for(blob_.size)) {}
 
@@ -88,13 +89,12 @@ class Intake {
 
   // The announced size is only a claim, but what is announced must fit.
   Status check_room(std::uint64_t allocated) {
-    TRY(const std::uint64_t room, desk_.layout().root().free_bytes());
+    TRY(const std::uint64_t free, desk_.layout().root().free_bytes());
+    const std::uint64_t room = free - std::min(free, options_.disk_reserve);
     if (blob_.size <= room || blob_.size - room <= allocated) return {};
-    return fail(Code::kExhausted,
-                "no room for {} ({}) in {}: only {} are free; free some space, for example with: "
-                "berth prune",
+    return fail(Code::kExhausted, "no room for {} ({}) in {}: only {} are free; {}",
                 blob_.digest.short_hex(), format_size(blob_.size), desk_.layout().root().path(),
-                format_size(room));
+                format_size(room), options_.advice);
   }
 
   Status restart() {
@@ -102,20 +102,29 @@ class Intake {
     return journal_->reset();
   }
 
+  Status tell_readers() {
+    if (options_.readers == nullptr) return {};
+    return options_.readers->opened(file_, journal_->held(), unit_bytes_);
+  }
+
   Status clear() { return desk_.layout().root().remove_tree(folder_); }
 
   Task<Status> receive(rt::Op& op, content::Fetcher& from, content::Progress& progress) {
-    Receiver receiver(desk_.loop(), file_, *journal_, blob_, unit_bytes_);
+    CO_TRY_OK(tell_readers());
+    Receiver receiver(desk_.loop(), file_, *journal_, blob_, unit_bytes_, options_.readers);
     CO_TRY(const oci::Digest got, co_await receiver.run(op, from, progress));
-    if (got == blob_.digest) co_return Status();
+    if (got == blob_.digest) {
+      if (options_.readers != nullptr) options_.readers->verified();
+      co_return Status();
+    }
     co_return fail(Code::kDigestMismatch,
                    "what came for {} has the digest {}: it was damaged or forged on its way",
                    blob_.digest.string(), got.string());
   }
 
   Task<Status> commit_file(rt::Op& op) {
-    CO_TRY(const bool taken,
-           co_await settler_.settle(op, file_, {.blob = blob_, .file = data_name()}));
+    CO_TRY(const bool taken, co_await settler_.settle(
+                                 op, file_, {.blob = blob_, .file = data_name()}, options_.also));
     (void)taken;
     co_return Status();
   }
@@ -123,6 +132,7 @@ class Intake {
   Desk& desk_;
   Settler& settler_;
   oci::Descriptor blob_;
+  IntakeOptions options_;
   std::string folder_;
   std::uint64_t unit_bytes_;
   fs::File file_;
@@ -156,8 +166,8 @@ Task<Status> take_verified(rt::Op& op, Desk& desk, Settler& settler, Arrival arr
 }  // namespace
 
 Task<Status> take_in(rt::Op& op, Desk& desk, Settler& settler, oci::Descriptor blob,
-                     content::Fetcher& from, content::Progress& progress) {
-  Intake intake(desk, settler, std::move(blob));
+                     content::Fetcher& from, content::Progress& progress, IntakeOptions options) {
+  Intake intake(desk, settler, std::move(blob), std::move(options));
   co_return co_await intake.run(op, from, progress);
 }
 

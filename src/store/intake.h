@@ -11,13 +11,21 @@
 #include "content/content.h"
 #include "store/blobs.h"
 #include "store/desk.h"
+#include "store/growing_blob.h"
 #include "store/settler.h"
 
 namespace berth::store {
 
+struct IntakeOptions {
+  Settler::Work also = {};         // happens when it becomes a blob
+  GrowingBlob* readers = nullptr;  // of what came so far; told of each step but a failure
+  std::uint64_t disk_reserve = 0;  // bytes that stay free
+  std::string_view advice = "free some space, for example with: berth prune";
+};
 // A blob from elsewhere.
 Task<Status> take_in(rt::Op& op, Desk& desk, Settler& settler, oci::Descriptor blob,
-                     content::Fetcher& from, content::Progress& progress);
+                     content::Fetcher& from, content::Progress& progress,
+                     IntakeOptions options = {});
 // Bytes in hand: verified against the digest; a manifest is parsed, and its children must be here,
 // but for those that are unwanted.
 Task<Status> take_bytes(rt::Op& op, Desk& desk, Settler& settler, oci::Descriptor blob,

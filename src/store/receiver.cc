@@ -12,7 +12,7 @@ constexpr std::uint64_t kHashStep = 8 * 1024 * 1024;  // of one visit to the poo
 }  // namespace
 
 Receiver::Receiver(rt::Loop& loop, fs::File& file, Journal& journal, const oci::Descriptor& blob,
-                   std::uint64_t unit_bytes)
+                   std::uint64_t unit_bytes, GrowingBlob* readers)
     : loop_(loop),
       file_(file),
       journal_(journal),
@@ -20,7 +20,8 @@ Receiver::Receiver(rt::Loop& loop, fs::File& file, Journal& journal, const oci::
       plan_(blob.size, unit_bytes),
       hasher_(blob.digest.algorithm()),
       moved_(loop),
-      extents_(journal.held()) {
+      extents_(journal.held()),
+      readers_(readers) {
   for (std::uint64_t unit = 0; unit < extents_.size(); ++unit) plan_.hold(unit, extents_[unit]);
 }
 
@@ -32,7 +33,11 @@ Task<Result<oci::Digest>> Receiver::run(rt::Op& parent, content::Fetcher& from,
   scope.spawn(fetch(op, from, progress));
   scope.spawn(hash_behind(op));
   scope.spawn(seal_along(op));
-  CO_TRY_OK(co_await scope.join());
+  if (readers_ != nullptr)
+    readers_->when_wanted([this](std::uint64_t offset) { plan_.prefer(offset); });
+  const Status done = co_await scope.join();
+  if (readers_ != nullptr) readers_->when_wanted({});
+  CO_TRY_OK(done);
   co_return oci::Digest::from_hash(blob_.digest.algorithm(), hasher_.finish());
 }
 
@@ -58,6 +63,7 @@ Task<Status> Receiver::write(rt::Op&, std::uint64_t offset, Bytes bytes) {
   CO_TRY_OK(kept);
   const std::uint64_t unit = offset / plan_.unit_bytes();
   extents_[unit] = offset + bytes.size() - unit * plan_.unit_bytes();
+  if (readers_ != nullptr) readers_->landed(unit, extents_[unit]);
   unsealed_ += bytes.size();
   moved_.notify_all();
   co_return Status();

@@ -10,15 +10,17 @@
 #include "crypto/hash.h"
 #include "fs/file.h"
 #include "rt/async.h"
+#include "store/growing_blob.h"
 #include "store/journal.h"
 
 namespace berth::store {
 
 class Receiver : public content::Sink {
  public:
-  // `held`: what an earlier try left in the file, which is hashed too.
+  // What an earlier try left in the file is hashed too. `readers`, when there are any, are told
+  // what came, and what they wait for is fetched first.
   Receiver(rt::Loop& loop, fs::File& file, Journal& journal, const oci::Descriptor& blob,
-           std::uint64_t unit_bytes);
+           std::uint64_t unit_bytes, GrowingBlob* readers = nullptr);
 
   // Fetches what is missing, and returns the digest of the whole.
   Task<Result<oci::Digest>> run(rt::Op& op, content::Fetcher& from, content::Progress& progress);
@@ -45,6 +47,7 @@ class Receiver : public content::Sink {
   bool hashing_ = false;
   std::uint64_t unsealed_ = 0;  // bytes
   bool fetched_ = false;
+  GrowingBlob* readers_;
 };
 
 }  // namespace berth::store

@@ -143,6 +143,7 @@ Status serve_registry(const cli::RegistryServeOptions& options) {
   add(flags, "registry_server.tls_key", options.tls_key);
   add(flags, "registry_server.htpasswd", options.htpasswd);
   add(flags, "registry_server.behind_proxy", options.behind_proxy);
+  add(flags, "registry_server.mirrors", options.mirrors);
   if (options.anonymous_pull) flags.emplace_back("registry_server.anonymous_pull", "true");
   if (options.insecure) flags.emplace_back("registry_server.insecure", "true");
   return daemon::serve_registry(inputs_of(options.globals, std::move(flags)));
