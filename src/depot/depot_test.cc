@@ -1,3 +1,6 @@
+#include <filesystem>
+#include <fstream>
+
 #include "depot/depot_fixture.h"
 #include "store/store.h"
 
@@ -22,6 +25,57 @@ TEST_F(DepotTest, DeletingABlobHidesItInOneRepositoryAtOnce) {
   EXPECT_EQ(find("b", digest), 7u);
   EXPECT_FALSE(run(seam().blobs.remove_blob(op_, "a", digest)).value());
   EXPECT_FALSE(run(seam().blobs.remove_blob(op_, "none", digest)).value());
+}
+
+TEST_F(DepotTest, ABlobWhoseFileIsDamagedIsNotHereAndCanBePushedAgain) {
+  const oci::Digest digest = push("a", "weights");
+  ASSERT_EQ(find("a", digest), 7u);
+  const std::filesystem::path file = root() + "/blobs/" + digest.path();
+  std::filesystem::permissions(file, std::filesystem::perms::owner_all);
+  std::filesystem::resize_file(file, 3);
+  EXPECT_FALSE(run(seam().blobs.open_blob(op_, "a", digest)).value());
+  EXPECT_FALSE(find("a", digest)) << "what was remembered is forgotten";
+  EXPECT_FALSE(run(seam().blobs.mount(op_, "b", digest, "a")).value());
+  push("a", "weights");
+  EXPECT_EQ(find("a", digest), 7u);
+  std::filesystem::remove(file);
+  EXPECT_FALSE(run(seam().blobs.open_blob(op_, "a", digest)).value());
+  push("a", "weights");
+  EXPECT_TRUE(run(seam().blobs.open_blob(op_, "a", digest)).value());
+}
+
+TEST_F(DepotTest, AManifestWhoseFileIsDamagedIsNotServed) {
+  const oci::Digest digest = put("a", manifest({"one"}, {"v1"}));
+  const std::filesystem::path file = root() + "/blobs/" + digest.path();
+  const auto size = std::filesystem::file_size(file);
+  std::filesystem::permissions(file, std::filesystem::perms::owner_all);
+  std::ofstream(file) << std::string(size, 'x');
+  EXPECT_FALSE(run(seam().manifests.find_manifest(op_, "a", digest)).value());
+  std::filesystem::remove(file);
+  EXPECT_FALSE(run(seam().manifests.find_manifest(op_, "a", digest)).value());
+  put("a", manifest({"one"}, {"v1"}));
+  EXPECT_TRUE(run(seam().manifests.find_manifest(op_, "a", digest)).value());
+}
+
+TEST_F(DepotTest, BlobsWithoutTheirCatalogueAreNotTakenForAnEmptyRegistry) {
+  const oci::Digest digest = push("a", "weights");
+  close();
+  const std::filesystem::path catalogue = root() + "/registry.db";
+  const auto kept = std::filesystem::path(root() + "/../kept");
+  std::filesystem::rename(catalogue, kept);
+  for (int missing = 0; missing < 2; ++missing) {
+    loop_.emplace();
+    const auto opened = LocalDepot::open(*loop_, root(), {.disk_reserve = 0}, {});
+    ASSERT_FALSE(opened);
+    EXPECT_EQ(opened.error().code(), Code::kCorrupt);
+    EXPECT_NE(opened.error().message().find("no registry.db"), std::string::npos);
+    EXPECT_TRUE(has_file(digest));
+    EXPECT_EQ(std::filesystem::exists(catalogue), missing == 1) << "none is made";
+    if (missing == 0) std::ofstream(catalogue).close();  // an empty one is none
+  }
+  std::filesystem::rename(kept, catalogue);
+  open();
+  EXPECT_EQ(find("a", digest), 7u);
 }
 
 TEST_F(DepotTest, TagsMoveAndTheirHistoryStays) {

@@ -19,7 +19,7 @@ Result<bool> anybody_has(Database& database, const oci::Digest& digest) {
   return rows.next();
 }
 
-Status mount_here(Database& database, const Quotas& quotas, const std::string& repository,
+Status mount_here(Database& database, const Shelf& shelf, const std::string& repository,
                   const oci::Digest& digest, const std::string& from) {
   bool there = false;
   if (from.empty()) {
@@ -28,8 +28,12 @@ Status mount_here(Database& database, const Quotas& quotas, const std::string& r
     TRY(const auto size, member_size(database, from, digest));
     there = size.has_value();
   }
+  if (there) {
+    TRY(const auto row, store::find_row(database, digest));
+    TRY(there, is_whole(shelf, digest, row ? row->size : 0));
+  }
   if (!there) return fail(Code::kNotFound, "nothing to mount");
-  return admit_member(database, quotas, repository, digest);
+  return admit_member(database, shelf.quotas(), repository, digest);
 }
 
 Status remove_here(Database& database, const std::string& repository, const oci::Digest& digest) {
@@ -71,8 +75,13 @@ rt::Task<Result<std::optional<std::uint64_t>>> LocalBlobs::find_blob(rt::Op& op,
     co_return *known;
   }
   const std::uint64_t before = shelf_.changes();
-  CO_TRY(const auto size, co_await shelf_.read(op, [&](Database& database) {
-    return member_size(database, repository, digest);
+  using Size = std::optional<std::uint64_t>;
+  CO_TRY(const Size size, co_await shelf_.read(op, [&](Database& database) -> Result<Size> {
+    TRY(const Size found, member_size(database, repository, digest));
+    if (!found) return found;
+    // What is damaged is not here, so it can be pushed again.
+    TRY(const bool whole, is_whole(shelf_, digest, *found));
+    return whole ? found : Size();
   }));
   if (size) shelf_.asked.put(key, seconds_now(), 0);
   if (size && before == shelf_.changes()) shelf_.blobs.put(std::move(key), *size, 0);
@@ -81,18 +90,28 @@ rt::Task<Result<std::optional<std::uint64_t>>> LocalBlobs::find_blob(rt::Op& op,
 
 rt::Task<Result<std::optional<OpenBlob>>> LocalBlobs::open_blob(rt::Op& op, std::string repository,
                                                                 oci::Digest digest) {
+  const std::string key = Shelf::key(repository, digest.string());
   CO_TRY(const auto size, co_await find_blob(op, std::move(repository), digest));
   if (!size) co_return std::nullopt;
-  CO_TRY(fs::File file, co_await rt::blocking(shelf_.loop(), [this, &digest] {
-           return shelf_.root().open_read(store::Layout::blob_name(digest));
-         }));
-  co_return OpenBlob{.file = file.take(), .size = *size};
+  bool whole = false;
+  auto file = co_await rt::blocking(shelf_.loop(), [&]() -> Result<fs::File> {
+    TRY(auto opened, shelf_.root().open_read(store::Layout::blob_name(digest)));
+    TRY(const fs::FileInfo info, opened.info());
+    whole = info.size == *size;
+    return opened;
+  });
+  if (!file && file.error().code() != Code::kNotFound)
+    co_return std::unexpected(of_disk(file.error()));
+  if (whole) co_return OpenBlob{.file = file->take(), .size = *size};
+  log_damage(digest);
+  shelf_.blobs.erase(key);
+  co_return std::nullopt;
 }
 
 rt::Task<Result<bool>> LocalBlobs::mount(rt::Op& op, std::string repository, oci::Digest digest,
                                          std::string from) {
   const Status done = co_await shelf_.record(op, [&](Database& database) {
-    return mount_here(database, shelf_.quotas(), repository, digest, from);
+    return mount_here(database, shelf_, repository, digest, from);
   });
   if (!done && done.error().code() == Code::kNotFound) co_return false;
   if (!done) co_return std::unexpected(done.error());

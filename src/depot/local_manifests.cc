@@ -1,5 +1,7 @@
 #include "depot/local_manifests.h"
 
+#include "base/log.h"
+#include "base/text.h"
 #include "crypto/hash.h"
 #include "rt/async.h"
 
@@ -191,8 +193,13 @@ Result<std::shared_ptr<const StoredManifest>> load(Database& database, const sto
                                 digest.string(), repository));
   TRY(const bool found, rows.next());
   if (!found) return nullptr;
-  TRY(std::string bytes, layout.root().read_small(store::Layout::blob_name(digest), kMostBytes));
-  return std::make_shared<const StoredManifest>(digest, rows.text(0), std::move(bytes));
+  auto bytes = layout.root().read_small(store::Layout::blob_name(digest), kMostBytes);
+  const bool here = bytes || bytes.error().code() != Code::kNotFound;
+  if (here && !bytes) return std::unexpected(of_disk(bytes.error()));
+  if (here && oci::Digest::of(as_bytes(*bytes), digest.algorithm()) == digest)
+    return std::make_shared<const StoredManifest>(digest, rows.text(0), std::move(*bytes));
+  log_damage(digest);
+  return nullptr;
 }
 
 }  // namespace
@@ -234,9 +241,11 @@ rt::Task<Result<std::vector<oci::Digest>>> LocalManifests::put_manifest(rt::Op& 
   const std::string name =
       fmt::format("{}/manifest-{}", store::kIngestFolder, crypto::random_hex(16));
   CO_TRY(fs::File file, co_await rt::blocking(shelf_.loop(), [&]() -> Result<fs::File> {
-           TRY(fs::File made, shelf_.root().create_new(name));
-           TRY_OK(made.write_at(0, as_bytes(pushed.manifest.bytes)));
-           return made;
+           TRY(fs::File made, of_disk(shelf_.root().create_new(name)));
+           const Status written = made.write_at(0, as_bytes(pushed.manifest.bytes));
+           if (written) return made;
+           (void)shelf_.root().remove(name);
+           return std::unexpected(of_disk(written.error()));
          }));
   store::Arrival arrival{.blob = {.media_type = pushed.manifest.media_type,
                                   .digest = pushed.manifest.digest,
@@ -249,8 +258,11 @@ rt::Task<Result<std::vector<oci::Digest>>> LocalManifests::put_manifest(rt::Op& 
   outbox_.tell();
   for (const std::string& tag : pushed.tags) shelf_.tags.erase(Shelf::key(repository, tag));
   shelf_.manifests.erase(Shelf::key(repository, pushed.manifest.digest.string()));
-  if (!done || !*done)
-    CO_TRY_OK(co_await rt::blocking(shelf_.loop(), [&] { return shelf_.root().remove(name); }));
+  if (!done || !*done) {
+    const Status tidied =
+        co_await rt::blocking(shelf_.loop(), [&] { return shelf_.root().remove(name); });
+    if (!tidied) log::warning("a manifest's file stays: {}", printable(tidied.error().message()));
+  }
   if (!done) co_return std::unexpected(done.error());
   co_return missing;
 }

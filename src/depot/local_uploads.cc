@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/failpoint.h"
+#include "base/log.h"
 #include "depot/local_blobs.h"
 #include "depot/pipeline.h"
 
@@ -198,7 +199,7 @@ rt::Task<Result<std::string>> LocalUploads::begin(rt::Op& op, std::string reposi
   const auto session = std::make_shared<Session>(shelf_.loop());
   session->id = id;
   CO_TRY(session->file, co_await rt::blocking(shelf_.loop(), [this, &id] {
-           return shelf_.root().create_new(file_name(id));
+           return of_disk(shelf_.root().create_new(file_name(id)));
          }));
   ++unfinished_;
   sessions_.emplace(id, session);
@@ -222,7 +223,7 @@ rt::Task<Result<std::shared_ptr<LocalUploads::Session>>> LocalUploads::find(rt::
   auto file = co_await rt::blocking(
       shelf_.loop(), [this, &id] { return shelf_.root().open_write(file_name(id)); });
   if (!file && file.error().code() == Code::kNotFound) co_return nullptr;
-  if (!file) co_return std::unexpected(file.error());
+  if (!file) co_return std::unexpected(of_disk(file.error()));
   CO_TRY(const fs::FileInfo info, file->info());
   CO_TRY(auto pieces, co_await rt::blocking(shelf_.loop(), [this, &id] {
            return Pieces::open(shelf_.root(), pieces_name(id));
@@ -401,7 +402,7 @@ Status LocalUploads::write(Session& session, std::uint64_t offset, Bytes bytes) 
                   free, limits_.disk_reserve);
     }
   }
-  TRY_OK(session.file.write_at(offset, bytes));
+  TRY_OK(of_disk(session.file.write_at(offset, bytes)));
   BERTH_FAILPOINT("depot.upload.after_write");
   if (offset / kWriteback != end / kWriteback)
     session.file.start_writeback(offset / kWriteback * kWriteback, kWriteback);
@@ -461,11 +462,14 @@ rt::Task<Status> LocalUploads::finish(rt::Op& op, std::string repository, std::s
     sessions_.erase(id);
     --unfinished_;
   }
+  Status tidied;
   if (moved && session->pieces) {
-    CO_TRY_OK(co_await rt::blocking(shelf_.loop(),
-                                    [this, &id] { return shelf_.root().remove(pieces_name(id)); }));
+    tidied = co_await rt::blocking(shelf_.loop(),
+                                   [this, &id] { return shelf_.root().remove(pieces_name(id)); });
   }
-  if (!moved) CO_TRY_OK(co_await drop(std::move(id)));
+  if (!moved) tidied = co_await drop(std::move(id));
+  // No affair of the caller's: expire() finds what is left.
+  if (!tidied) log::warning("an upload's file stays: {}", printable(tidied.error().message()));
   if (!done) co_return std::unexpected(done.error());
   co_return Status();
 }
@@ -500,7 +504,7 @@ rt::Task<Result<bool>> LocalUploads::cancel(rt::Op& op, std::string repository, 
   if (!turn && turn.error().code() == Code::kNotFound) co_return false;
   if (!turn) co_return std::unexpected(turn.error());
   session->over = true;
-  CO_TRY_OK(co_await drop(std::move(id)));
+  CO_TRY_OK(of_disk(co_await drop(std::move(id))));
   co_return true;
 }
 

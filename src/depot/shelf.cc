@@ -1,5 +1,7 @@
 #include "depot/shelf.h"
 
+#include "base/log.h"
+#include "base/text.h"
 #include "crypto/hash.h"
 #include "depot/schema.h"
 #include "store/schema.h"
@@ -16,15 +18,44 @@ Status check_kind(const fs::Dir& root) {
               root.path());
 }
 
+// Without a catalogue nothing says which blobs are wanted: an empty one would have them all freed.
+Status refuse_blobs(const store::Layout& layout) {
+  TRY(const auto blobs, layout.list_blobs());
+  if (blobs.empty()) return {};
+  return fail(Code::kCorrupt,
+              "{} holds {} blobs and no {} that knows them: put that back from a backup, or move "
+              "the folder blobs away to begin with an empty registry",
+              layout.root().path(), blobs.size(), kCatalogueFile);
+}
+
+// What fails although the work agreed is no refusal, however it is called. Both outlive the work.
+store::Settler::Work noting(const store::Settler::Work& work, bool& refused) {
+  return [&work, &refused](Database& database) -> Status {
+    Status done = work ? work(database) : Status();
+    refused = !done && done.error().code() != Code::kExhausted;
+    return done;
+  };
+}
+
+Status refuse_blobs_alone(const store::Layout& layout) {
+  TRY(const auto catalogue, layout.root().find(kCatalogueFile));
+  return catalogue ? Status() : refuse_blobs(layout);
+}
+
 }  // namespace
 
 const store::Schema& schema() {
   static constexpr store::SchemaStep kSteps[] = {{.from = 1, .sql = kVersion2}};
-  static const store::Schema schema{.file = kCatalogueFile,
-                                    .version = kSchemaVersion,
-                                    .tables = {store::kBlobTables, kTables, kVersion2},
-                                    .steps = kSteps,
-                                    .fill = nullptr};
+  static const store::Schema schema{
+      .file = kCatalogueFile,
+      .version = kSchemaVersion,
+      .tables = {store::kBlobTables, kTables, kVersion2},
+      .steps = kSteps,
+      .fill = [](Database&, const store::Layout& layout) { return refuse_blobs(layout); },
+      .faults = {.damaged = "stop the registry and put it back from a "
+                            "backup; without it nobody knows which blobs "
+                            "belong where",
+                 .read_only = Code::kIo}};
   return schema;
 }
 
@@ -40,6 +71,8 @@ Result<std::unique_ptr<Shelf>> Shelf::open(rt::Loop& loop, const std::string& ro
                 "with --root",
                 root);
   }
+  // Before one is made, which a backup that is put back would not go with.
+  TRY_OK(refuse_blobs_alone(*layout));
   TRY(std::shared_ptr<store::Catalog> writing, store::Catalog::open(*layout, schema()));
   TRY(std::shared_ptr<store::Catalog> reading, store::Catalog::open(*layout, schema()));
   return std::unique_ptr<Shelf>(
@@ -62,16 +95,18 @@ Status Shelf::set_quotas(Quotas quotas) {
 }
 
 rt::Task<Status> Shelf::record(rt::Op& op, store::Settler::Work work) {
-  Status done = co_await settler_.record(op, std::move(work));
+  bool refused = false;
+  Status done = co_await settler_.record(op, noting(work, refused));
   ++changes_;
-  co_return done;
+  co_return refused ? done : of_disk(done);
 }
 
 rt::Task<Result<bool>> Shelf::settle(rt::Op& op, fs::File& file, store::Arrival arrival,
                                      store::Settler::Work also) {
-  const auto done = co_await settler_.settle(op, file, std::move(arrival), std::move(also));
+  bool refused = false;
+  const auto done = co_await settler_.settle(op, file, std::move(arrival), noting(also, refused));
   ++changes_;
-  co_return done;
+  co_return refused ? done : of_disk(done);
 }
 
 rt::Task<Status> Shelf::take_in(rt::Op& op, oci::Descriptor blob, content::Fetcher& from,
@@ -80,6 +115,34 @@ rt::Task<Status> Shelf::take_in(rt::Op& op, oci::Descriptor blob, content::Fetch
                                         std::move(options));
   ++changes_;
   co_return done;
+}
+
+Error of_disk(const Error& error) {
+  switch (error.code()) {
+    case Code::kExhausted:
+      log::error("the registry ran out of something: {}", printable(error.message()));
+      return Error(Code::kExhausted,
+                   "the registry ran out of disk space, memory or open files, its log says which: "
+                   "ask its operator");
+    case Code::kDenied:
+    case Code::kNotFound:
+    case Code::kConflict:
+      return Error(Code::kIo, error.message());
+    default:
+      return error;
+  }
+}
+
+Result<bool> is_whole(const Shelf& shelf, const oci::Digest& digest, std::uint64_t size) {
+  TRY(const auto info, shelf.layout().find_blob(digest));
+  if (info && info->is_regular && info->size == size) return true;
+  log_damage(digest);
+  return false;
+}
+
+void log_damage(const oci::Digest& digest) {
+  log::error("the file of {} is missing or damaged: push it again, or restore it from a backup",
+             digest.string());
 }
 
 Result<std::optional<std::int64_t>> repository_id(Database& database, const std::string& name) {

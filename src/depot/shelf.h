@@ -91,6 +91,18 @@ class Shelf {
   std::uint64_t changes_ = 0;
 };
 
+// A fault of the registry's own files as its caller is told of it: none of his (kDenied, kNotFound
+// and kConflict become kIo), and without their paths, which the log has.
+Error of_disk(const Error& error);
+template <class T>
+Result<T> of_disk(Result<T> result) {
+  if (!result) return std::unexpected(of_disk(result.error()));
+  return result;
+}
+// Whether a blob's file is what its row says; the log tells of one that is not. Blocking.
+Result<bool> is_whole(const Shelf& shelf, const oci::Digest& digest, std::uint64_t size);
+void log_damage(const oci::Digest& digest);
+
 // Inside a transaction. nullopt: no such repository.
 Result<std::optional<std::int64_t>> repository_id(Database& database, const std::string& name);
 Result<std::int64_t> make_repository(Database& database, const std::string& name);

@@ -55,7 +55,7 @@ Status make(Database& database, const Layout& layout, const Schema& schema) {
 Result<std::unique_ptr<Database>> open_database(const Layout& layout, const Schema& schema) {
   const std::string file = fmt::format("{}/{}", layout.root().path(), schema.file);
   if (layout.access() == Layout::Access::kReadWrite) {
-    return Database::open(file, Database::Mode::kReadWrite);
+    return Database::open(file, Database::Mode::kReadWrite, schema.faults);
   }
   TRY(const auto found, layout.root().find(schema.file));
   if (!found) {
@@ -99,7 +99,8 @@ const Schema& store_schema() {
                              .version = kSchemaVersion,
                              .tables = {kBlobTables, kModelTables},
                              .steps = schema_steps(),
-                             .fill = rebuild};
+                             .fill = rebuild,
+                             .faults = {}};
   return schema;
 }
 

@@ -29,6 +29,7 @@ struct Schema {
   std::span<const SchemaStep> steps;
   // Fills a new one from what else is in the folder; inside the transaction that makes it.
   Status (*fill)(Database& database, const Layout& layout) = nullptr;
+  Database::Faults faults = {};
 };
 const Schema& store_schema();
 

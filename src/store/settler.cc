@@ -67,8 +67,7 @@ Task<Status> Settler::lead(rt::Op& op) {
   }
   (void)co_await syncs.join();
   BERTH_FAILPOINT("store.settle.after_sync");
-  Status done = co_await enter(op, batch);
-  if (done) done = co_await sync_folders(batch);
+  const Status done = co_await enter(op, batch);
   if (done) co_return done;
   for (const auto& entry : batch) {
     if (!entry->outcome || *entry->outcome) entry->outcome = std::unexpected(done.error());
@@ -105,23 +104,22 @@ Task<Status> Settler::enter(rt::Op& op, const Batch& batch) {
             return std::unexpected(outcome.error());
           outcomes.push_back(std::move(outcome));
         }
-        return {};
+        return sync_folders(batch, outcomes);
       }));
   for (std::size_t i = 0; i < batch.size(); ++i) batch[i]->outcome = std::move(outcomes[i]);
   co_return Status();
 }
 
-Task<Status> Settler::sync_folders(const Batch& batch) {
+// Before the rows are there: a row tells others that the blob will be here after a power failure,
+// and a sync that failed must not be believed the next time.
+Status Settler::sync_folders(const Batch& batch, const std::vector<Result<bool>>& outcomes) const {
   std::map<std::string_view, oci::Digest> folders;
-  for (const auto& entry : batch) {
-    if (*entry->outcome)
-      folders.emplace(entry->arrival.blob.digest.algorithm_name(), entry->arrival.blob.digest);
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    const oci::Digest& digest = batch[i]->arrival.blob.digest;
+    if (outcomes[i] && *outcomes[i]) folders.emplace(digest.algorithm_name(), digest);
   }
-  for (const auto& [name, digest] : folders) {
-    CO_TRY_OK(co_await rt::blocking(desk_.loop(),
-                                    [this, &digest] { return desk_.layout().sync_blobs(digest); }));
-  }
-  co_return Status();
+  for (const auto& [name, digest] : folders) TRY_OK(desk_.layout().sync_blobs(digest));
+  return {};
 }
 
 }  // namespace berth::store

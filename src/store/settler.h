@@ -46,7 +46,7 @@ class Settler {
   Task<Status> lead(rt::Op& op);
   Task<Status> make_durable(std::shared_ptr<Entry> entry);
   Task<Status> enter(rt::Op& op, const Batch& batch);
-  Task<Status> sync_folders(const Batch& batch);
+  Status sync_folders(const Batch& batch, const std::vector<Result<bool>>& outcomes) const;
 
   Result<bool> enter_one(Database& database, const Entry& entry) const;
 

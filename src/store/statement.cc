@@ -41,9 +41,10 @@ void Rows::bind(int at, std::string_view value) {
   sqlite3_bind_text64(statement_, at, value.data(), value.size(), SQLITE_TRANSIENT, SQLITE_UTF8);
 }
 
-Result<std::unique_ptr<Database>> Database::open(const std::string& file, Mode mode) {
+Result<std::unique_ptr<Database>> Database::open(const std::string& file, Mode mode,
+                                                 Faults faults) {
   arm_database_faults();
-  std::unique_ptr<Database> database(new Database(file));
+  std::unique_ptr<Database> database(new Database(file, faults));
   const int access =
       mode == Mode::kReadWrite ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY;
   const int code = sqlite3_open_v2(uri(file, mode).c_str(), &database->connection_,
@@ -87,11 +88,8 @@ std::unexpected<Error> Database::failure(int code) const {
                   file_);
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
-      return fail(
-          Code::kCorrupt,
-          "the catalogue {} is damaged ({}): move it and its -wal and -shm files away and try "
-          "again; it is rebuilt from the blobs and refs.log beside it, no model is lost",
-          file_, text);
+      return fail(Code::kCorrupt, "the catalogue {} is damaged ({}): {}", file_, text,
+                  faults_.damaged);
     case SQLITE_FULL:
       return fail(Code::kExhausted,
                   "the disk is full: cannot write the catalogue {}; free some space", file_);
@@ -99,7 +97,7 @@ std::unexpected<Error> Database::failure(int code) const {
     case SQLITE_PERM:
     case SQLITE_CANTOPEN:
     case SQLITE_AUTH:
-      return fail(Code::kDenied,
+      return fail(faults_.read_only,
                   "cannot open or write the catalogue {} ({}): check who owns its folder", file_,
                   text);
     case SQLITE_NOLFS:

@@ -49,7 +49,17 @@ class Rows {
 class Database {
  public:
   enum class Mode { kReadWrite, kReadOnly, kImmutable };
-  static Result<std::unique_ptr<Database>> open(const std::string& file, Mode mode);
+  // What its owner makes of two faults.
+  struct Faults {
+    std::string_view damaged =
+        "move it and its -wal and -shm files away and try again; it is rebuilt from the blobs and "
+        "refs.log beside it, no model is lost";
+    Code read_only = Code::kDenied;
+  };
+  static Result<std::unique_ptr<Database>> open(const std::string& file, Mode mode, Faults faults);
+  static Result<std::unique_ptr<Database>> open(const std::string& file, Mode mode) {
+    return open(file, mode, Faults());
+  }
   ~Database();
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
@@ -75,10 +85,11 @@ class Database {
   std::unexpected<Error> failure(int code) const;
 
  private:
-  explicit Database(std::string file) : file_(std::move(file)) {}
+  Database(std::string file, Faults faults) : file_(std::move(file)), faults_(faults) {}
   Result<Rows> prepare(const char* sql);
 
   std::string file_;
+  Faults faults_;
   sqlite3* connection_ = nullptr;
   std::unordered_map<const char*, sqlite3_stmt*> statements_;
 };
