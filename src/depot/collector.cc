@@ -171,13 +171,14 @@ rt::Task<Result<Collected>> Collector::free_orphans(rt::Op& op) {
 rt::Task<Status> Collector::bury(rt::Op& op, std::vector<oci::Digest> files) {
   const std::string trash = fmt::format("{}/trash-{}", store::kIngestFolder, crypto::random_hex(8));
   CO_TRY_OK(co_await rt::blocking(shelf_.loop(), [&]() -> Status {
-    TRY_OK(shelf_.root().make_subdir(trash));
+    TRY_OK(of_disk(shelf_.root().make_subdir(trash)));
     return {};
   }));
   CO_TRY_OK(co_await shelf_.record(op, [&](Database& database) {
     return store::bury(database, shelf_.layout(), files, trash);
   }));
-  co_return co_await rt::blocking(shelf_.loop(), [&] { return shelf_.root().remove_tree(trash); });
+  co_return co_await rt::blocking(shelf_.loop(),
+                                  [&] { return of_disk(shelf_.root().remove_tree(trash)); });
 }
 
 rt::Task<Result<Collected>> Collector::collect_strays(rt::Op& op, std::chrono::seconds older_than) {

@@ -226,7 +226,7 @@ rt::Task<Result<std::shared_ptr<LocalUploads::Session>>> LocalUploads::find(rt::
   if (!file) co_return std::unexpected(of_disk(file.error()));
   CO_TRY(const fs::FileInfo info, file->info());
   CO_TRY(auto pieces, co_await rt::blocking(shelf_.loop(), [this, &id] {
-           return Pieces::open(shelf_.root(), pieces_name(id));
+           return of_disk(Pieces::open(shelf_.root(), pieces_name(id)));
          }));
   auto session = std::make_shared<Session>(shelf_.loop());
   session->id = id;
@@ -323,9 +323,9 @@ rt::Task<Status> LocalUploads::take_pieces(rt::Op& op, std::shared_ptr<Session> 
 rt::Task<Status> LocalUploads::turn_to_pieces(rt::Op& op, std::shared_ptr<Session> session) {
   CO_TRY(const auto turn, co_await Turn::take(op, session));
   auto made = co_await rt::blocking(shelf_.loop(), [&]() -> Result<std::unique_ptr<Pieces>> {
-    TRY(auto pieces, Pieces::create(shelf_.root(), pieces_name(session->id)));
+    TRY(auto pieces, of_disk(Pieces::create(shelf_.root(), pieces_name(session->id))));
     const Piece before{.begin = 0, .end = session->held};
-    if (before.end > 0) TRY_OK(pieces->write(pieces->line_of(before)));
+    if (before.end > 0) TRY_OK(of_disk(pieces->write(pieces->line_of(before))));
     return pieces;
   });
   CO_TRY(session->pieces, std::move(made));
@@ -344,8 +344,8 @@ rt::Task<Status> LocalUploads::put_piece(rt::Op& op, std::string repository, std
   CO_TRY(const auto turn, co_await PieceTurn::take(op, session, piece));
   CO_TRY_OK(co_await receive_piece(turn->op(), *session, piece, body));
   const Pieces::Line line = session->pieces->line_of(piece);
-  CO_TRY_OK(co_await rt::blocking(shelf_.loop(),
-                                  [&session, &line] { return session->pieces->write(line); }));
+  CO_TRY_OK(co_await rt::blocking(
+      shelf_.loop(), [&session, &line] { return of_disk(session->pieces->write(line)); }));
   session->pieces->hold(piece);
   co_return co_await hash_pieces(*session);
 }

@@ -9,19 +9,25 @@
 namespace berth::store {
 namespace {
 
-// SQLite writes at a place with one of these, by how it was built.
-ssize_t write_fault(int fd, const void* data, std::size_t size) {
-  const int error = fs::fault::next(fs::fault::Operation::kDatabaseWrite);
-  if (error <= 0) return ::write(fd, data, size);
-  errno = error;
-  return -1;
+// SQLite takes ENOSPC alone for a full disk.
+ssize_t told(ssize_t written) {
+  if (written < 0 && errno == EDQUOT) errno = ENOSPC;
+  return written;
 }
 
-ssize_t pwrite_fault(int fd, const void* data, std::size_t size, off_t offset) {
+// SQLite writes at a place with one of these, by how it was built.
+ssize_t write_watched(int fd, const void* data, std::size_t size) {
   const int error = fs::fault::next(fs::fault::Operation::kDatabaseWrite);
-  if (error <= 0) return ::pwrite(fd, data, size, offset);
+  if (error <= 0) return told(::write(fd, data, size));
   errno = error;
-  return -1;
+  return told(-1);
+}
+
+ssize_t pwrite_watched(int fd, const void* data, std::size_t size, off_t offset) {
+  const int error = fs::fault::next(fs::fault::Operation::kDatabaseWrite);
+  if (error <= 0) return told(::pwrite(fd, data, size, offset));
+  errno = error;
+  return told(-1);
 }
 
 void replace(sqlite3_vfs* vfs, const char* name, sqlite3_syscall_ptr call) {
@@ -29,20 +35,17 @@ void replace(sqlite3_vfs* vfs, const char* name, sqlite3_syscall_ptr call) {
   (void)vfs->xSetSystemCall(vfs, name, call);
 }
 
-bool arm() {
+bool install() {
   sqlite3_vfs* vfs = sqlite3_vfs_find("unix");
   if (vfs == nullptr) return false;
-  replace(vfs, "write", reinterpret_cast<sqlite3_syscall_ptr>(&write_fault));
-  replace(vfs, "pwrite", reinterpret_cast<sqlite3_syscall_ptr>(&pwrite_fault));
-  replace(vfs, "pwrite64", reinterpret_cast<sqlite3_syscall_ptr>(&pwrite_fault));
+  replace(vfs, "write", reinterpret_cast<sqlite3_syscall_ptr>(&write_watched));
+  replace(vfs, "pwrite", reinterpret_cast<sqlite3_syscall_ptr>(&pwrite_watched));
+  replace(vfs, "pwrite64", reinterpret_cast<sqlite3_syscall_ptr>(&pwrite_watched));
   return true;
 }
 
 }  // namespace
 
-void arm_database_faults() {
-  if (!fs::fault::kArmed) return;
-  [[maybe_unused]] static const bool kArmedOnce = arm();
-}
+void watch_database_writes() { [[maybe_unused]] static const bool kOnce = install(); }
 
 }  // namespace berth::store

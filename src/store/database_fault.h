@@ -6,6 +6,6 @@
 
 namespace berth::store {
 
-void arm_database_faults();
+void watch_database_writes();
 
 }  // namespace berth::store

@@ -43,7 +43,7 @@ void Rows::bind(int at, std::string_view value) {
 
 Result<std::unique_ptr<Database>> Database::open(const std::string& file, Mode mode,
                                                  Faults faults) {
-  arm_database_faults();
+  watch_database_writes();
   std::unique_ptr<Database> database(new Database(file, faults));
   const int access =
       mode == Mode::kReadWrite ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY;

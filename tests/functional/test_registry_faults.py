@@ -39,12 +39,27 @@ def check_after(registry, world, request, answer, error):
 
 
 def ask_again(registry, world, request):
-    """The fault is over. An upload whose end failed is over as well, and begins anew; nothing else does."""
-    status, _, body = request.ask(registry, world)
-    if status == 404 and request.method == "PUT" and callable(request.path):
-        status, _, body = REQUESTS["post"].ask(registry, world)
+    """The fault is over. A body goes on where the upload says; an upload whose end failed is over as well, and begins anew."""
+    path = request.path(world) if callable(request.path) else request.path
+    held = None
+    if callable(request.path):
+        status, headers, _ = registry.request("GET", path.split("?")[0])
+        assert status in (204, 404)
+        if status == 204:
+            last = int(headers["range"].split("-")[1])
+            held = last + 1 if last else 0
+        else:
+            assert request.method == "PUT"
+            path = f"/v2/t/new/blobs/uploads/?digest={digest_of(NEW)}"
+    if held is None:
+        status, _, body = registry.request("POST" if callable(request.path) else request.method, path,
+                                           NEW if callable(request.path) else request.body, request.headers)
+    else:
+        rest = request.body[held:] if request.body else None
+        headers = {"Content-Range": f"{held}-{len(NEW) - 1}"} if rest else {}
+        status, _, body = registry.request(request.method, path, rest, headers)
     done_before = request.method == "DELETE" and status == 404
-    assert status in request.well or done_before or (status == 416 and request is REQUESTS["patch"]), (status, body)
+    assert status in request.well or (held is None and status == 201) or done_before, (status, body)
     request.holds(registry)
 
 
@@ -84,7 +99,7 @@ def test_a_disk_that_stays_full(world, name):
     """From some call on each fails, until the server is started anew."""
     request = REQUESTS[name]
     places = world.places(request)
-    for operation in sorted({operation for operation, _ in places}):
+    for operation in sorted({operation for operation, _ in places} - {"open"}):  # what is full can be read
         turn = min(turn for other, turn in places if other == operation)
         registry = start(world.copy(), f"{operation}:{turn}:ENOSPC:sticky")
         try:

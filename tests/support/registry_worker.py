@@ -23,8 +23,12 @@ def content(seed, size):
 class Worker:
     """One client. What it knows of its own repository is exact, since nobody else changes that."""
 
-    def __init__(self, number, seed):
+    def __init__(self, number, seed, care=False):
+        """`care`: the registry has quotas and retention for this worker's other repositories."""
         self.repository = f"w{number}/models"
+        self.care = care
+        self.told = set()  # (repository, tag, digest) of each acknowledged push: somebody has to hear of it
+        self.released = None  # (tag, bytes) of the last one that retention must not take
         self.choice = random.Random(seed)
         self.count = 0
         self.models = {}  # manifest digest -> its bytes and [(blob digest, seed, size)]
@@ -89,6 +93,26 @@ class Worker:
         self.ask("PUT", f"/v2/{self.repository}/manifests/{tag}", data, {"Content-Type": MANIFEST}, expect=(201,))
         self.models[digest] = self.unsure.pop(digest)
         self.tags[tag] = {digest}
+        self.told.add((self.repository, tag, digest))
+
+    def release(self):
+        """Into a repository where retention keeps the last three."""
+        self.count += 1
+        repository, data = f"{self.repository}-ci", content(f"release {self.repository} {self.count}", 3_000)
+        self.ask("POST", f"/v2/{repository}/blobs/uploads/?digest={digest_of(data)}", data, expect=(201,))
+        layer = {"mediaType": "application/x", "digest": digest_of(data), "size": len(data)}
+        manifest = json.dumps({"schemaVersion": 2, "mediaType": MANIFEST, "config": layer, "layers": [layer]}).encode()
+        tag = f"pr-{self.count}"
+        self.ask("PUT", f"/v2/{repository}/manifests/{tag}", manifest, {"Content-Type": MANIFEST}, expect=(201,))
+        self.released = (tag, manifest)
+        self.told.add((repository, tag, digest_of(manifest)))
+
+    def fill(self):
+        """A repository that may hold two of these; the collector makes room again."""
+        self.count += 1
+        data = content(f"fill {self.repository} {self.count}", 40_000)
+        path = f"/v2/{self.repository}-full/blobs/uploads/?digest={digest_of(data)}"
+        self.done["refused by quota"] += self.ask("POST", path, data, expect=(201, 403))[0].status == 403
 
     def delete_model(self):
         if not self.models:
@@ -131,8 +155,10 @@ class Worker:
     def step(self):
         if len(self.models) >= MOST_MODELS:
             return self.delete_model()
-        kind = self.choice.choices(
-            [self.push_model, self.delete_model, self.delete_tag, self.loose_blob, self.mount, self.read], [8, 2, 1, 2, 1, 3])[0]
+        kinds = {self.push_model: 8, self.delete_model: 2, self.delete_tag: 1, self.loose_blob: 2, self.mount: 1, self.read: 3}
+        if self.care:
+            kinds |= {self.release: 3, self.fill: 1}
+        kind = self.choice.choices(list(kinds), list(kinds.values()))[0]
         kind()
         self.done[kind.__name__] += 1
 
@@ -154,6 +180,9 @@ class Worker:
                 self.models[digest] = model
                 self.check_model(digest)
         self.unsure.clear()
+        if self.released:
+            tag, data = self.released
+            assert self.ask("GET", f"/v2/{self.repository}-ci/manifests/{tag}")[1] == data
         for tag, may in self.tags.items():
             answer = self.ask("HEAD", f"/v2/{self.repository}/manifests/{tag}", expect=(200, 404))[0]
             found = answer.headers["Docker-Content-Digest"] if answer.status == 200 else None
