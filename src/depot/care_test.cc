@@ -20,7 +20,8 @@ class CareTest : public DepotTest {
   }
   Status try_push(const std::string& repository, const std::string& bytes) {
     const std::string id = begin(repository);
-    EXPECT_TRUE(append(repository, id, bytes));
+    const auto held = append(repository, id, bytes);
+    if (!held) return std::unexpected(held.error());
     return finish(repository, id, oci::Digest::of(as_bytes(bytes)));
   }
   std::vector<std::string> events(const std::string& endpoint) {
@@ -54,9 +55,12 @@ TEST_F(CareTest, AQuotaOfEachRepository) {
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code(), Code::kDenied);
   EXPECT_EQ(refused.error().message(),
-            "team/a may not grow by 50 B: the quota of each of team/* is 100 B, and 60 B are held; "
+            "team/a may not grow by 41 B: the quota of each of team/* is 100 B, and 60 B are held; "
             "delete or prune what is not needed, or ask who runs the registry for more");
-  EXPECT_TRUE(try_push("team/a", std::string(60, 'a'))) << "it is here";
+  const oci::Digest here = oci::Digest::of(as_bytes(std::string(60, 'a')));
+  EXPECT_TRUE(run(seam().blobs.mount(op_, "team/a", here, "team/a")).value()) << "it is here";
+  EXPECT_FALSE(run(uploads().check_room(op_, "team/a", 41))) << "known before it is read";
+  EXPECT_TRUE(run(uploads().check_room(op_, "team/a", 40)));
   EXPECT_TRUE(try_push("team/a", std::string(40, 'd')));
   EXPECT_TRUE(try_push("other", std::string(500, 'e')));
 }
