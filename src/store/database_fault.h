@@ -1,7 +1,8 @@
-// Lets writes of SQLite fail as BERTH_FAULT=dbwrite:N:ERROR asks (fs/fault.h): the catalogue's
-// files are the only ones that are not written through fs.
+// The writes of SQLite, the only ones that do not go through fs: a quota that is used up (EDQUOT)
+// is told to it as a full disk, which is all that it knows, and BERTH_FAULT=dbwrite:N:ERROR lets
+// them fail (fs/fault.h).
 //
-// Before the first database is opened, on any thread. Nothing happens when no fault is asked for.
+// Before the first database is opened, on any thread.
 #pragma once
 
 namespace berth::store {

@@ -145,7 +145,8 @@ def test_who_may_only_pull_is_refused_in_the_middle_of_a_push(tmp_path):
 
 # --- the real ones
 
-ROOT = os.environ.get("CONTAINER_ENGINES")  # a folder with usr/bin, where Debian's packages were unpacked
+UNPACKED = berthlab.PARTS / "debian/containers"  # by tools/parts containers
+ROOT = os.environ.get("CONTAINER_ENGINES") or (str(UNPACKED) if UNPACKED.exists() else None)
 FOLDERS = [f"{ROOT}/usr/bin", f"{ROOT}/usr/sbin"] if ROOT else []
 PATH = os.pathsep.join([*FOLDERS, os.environ["PATH"], "/usr/sbin"])
 
@@ -160,7 +161,7 @@ def engine_env(folder):
 def needs(*programs):
     missing = [program for program in programs if not shutil.which(program, path=PATH)]
     if missing:
-        pytest.skip(f"{', '.join(missing)} not here: install them, or unpack Debian's packages and set CONTAINER_ENGINES")
+        pytest.skip(f"{', '.join(missing)} not here: install them, or run tools/parts containers")
     if os.geteuid() != 0:
         pytest.skip("engines that store images need root")
 

@@ -34,6 +34,7 @@ def check_after(registry, world, request, answer, error):
     else:
         assert status == STATUS[error], (status, body)
         one_sentence(body, registry)
+        request.before(registry)
     registry_faults.check_kept(registry)
     registry_faults.check_nothing_half(registry)
 

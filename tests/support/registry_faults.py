@@ -86,9 +86,11 @@ class World:
 
 
 class Request:
-    def __init__(self, method, path, body=None, headers=None, well=(201,), holds=None):
+    def __init__(self, method, path, body=None, headers=None, well=(201,), holds=None, before=None):
+        """`holds` once it was done; `before` as long as it was refused."""
         self.method, self.path, self.body, self.headers, self.well = method, path, body, headers or {}, well
         self.holds = holds or (lambda registry: None)
+        self.before = before or (lambda registry: None)
 
     def ask(self, registry, world):
         path = self.path(world) if callable(self.path) else self.path
@@ -109,17 +111,21 @@ def blob(repository, data):
     return f"/v2/{repository}/blobs/{digest_of(data)}"
 
 
+def changes(path, before, after):
+    return {"holds": serves(path, after), "before": serves(path, before)}
+
+
+COMES = changes(blob("t/new", NEW), None, NEW)
 REQUESTS = {
     "begin": Request("POST", "/v2/t/new/blobs/uploads/", well=(202,)),
-    "post": Request("POST", f"/v2/t/new/blobs/uploads/?digest={digest_of(NEW)}", NEW, holds=serves(blob("t/new", NEW), NEW)),
+    "post": Request("POST", f"/v2/t/new/blobs/uploads/?digest={digest_of(NEW)}", NEW, **COMES),
     "patch": Request("PATCH", lambda world: world.empty, NEW, {"Content-Range": f"0-{len(NEW) - 1}"}, (202,)),
-    "put": Request("PUT", lambda world: f"{world.empty}?digest={digest_of(NEW)}", NEW, holds=serves(blob("t/new", NEW), NEW)),
-    "end": Request("PUT", lambda world: f"{world.full}?digest={digest_of(NEW)}", holds=serves(blob("t/new", NEW), NEW)),
-    "manifest": Request("PUT", "/v2/t/kept/manifests/v1", NEXT, {"Content-Type": MANIFEST},
-                        holds=serves("/v2/t/kept/manifests/v1", NEXT)),
-    "mount": Request("POST", f"/v2/t/new/blobs/uploads/?mount={digest_of(KEPT)}&from=t/kept", holds=serves(blob("t/new", KEPT), KEPT)),
-    "delete blob": Request("DELETE", blob("t/loose", LOOSE), well=(202,), holds=serves(blob("t/loose", LOOSE), None)),
-    "delete tag": Request("DELETE", "/v2/t/kept/manifests/v1", well=(202,), holds=serves("/v2/t/kept/manifests/v1", None)),
+    "put": Request("PUT", lambda world: f"{world.empty}?digest={digest_of(NEW)}", NEW, **COMES),
+    "end": Request("PUT", lambda world: f"{world.full}?digest={digest_of(NEW)}", **COMES),
+    "manifest": Request("PUT", "/v2/t/kept/manifests/v1", NEXT, {"Content-Type": MANIFEST}, **changes("/v2/t/kept/manifests/v1", MODEL, NEXT)),
+    "mount": Request("POST", f"/v2/t/new/blobs/uploads/?mount={digest_of(KEPT)}&from=t/kept", **changes(blob("t/new", KEPT), None, KEPT)),
+    "delete blob": Request("DELETE", blob("t/loose", LOOSE), well=(202,), **changes(blob("t/loose", LOOSE), LOOSE, None)),
+    "delete tag": Request("DELETE", "/v2/t/kept/manifests/v1", well=(202,), **changes("/v2/t/kept/manifests/v1", MODEL, None)),
     "collect": Request("POST", "/v2/_berth/collect", well=(200,)),
 }
 
