@@ -91,7 +91,7 @@ rt::Task<Result<std::optional<std::uint64_t>>> LocalBlobs::find_blob(rt::Op& op,
 rt::Task<Result<std::optional<OpenBlob>>> LocalBlobs::open_blob(rt::Op& op, std::string repository,
                                                                 oci::Digest digest) {
   const std::string key = Shelf::key(repository, digest.string());
-  CO_TRY(const auto size, co_await find_blob(op, std::move(repository), digest));
+  CO_TRY(const auto size, co_await find_blob(op, repository, digest));
   if (!size) co_return std::nullopt;
   bool whole = false;
   auto file = co_await rt::blocking(shelf_.loop(), [&]() -> Result<fs::File> {
@@ -103,8 +103,9 @@ rt::Task<Result<std::optional<OpenBlob>>> LocalBlobs::open_blob(rt::Op& op, std:
   if (!file && file.error().code() != Code::kNotFound)
     co_return std::unexpected(of_disk(file.error()));
   if (whole) co_return OpenBlob{.file = file->take(), .size = *size};
-  log_damage(digest);
+  // Collected a moment ago, or damaged: then this tells the log of it.
   shelf_.blobs.erase(key);
+  CO_TRY_OK(co_await find_blob(op, std::move(repository), digest));
   co_return std::nullopt;
 }
 

@@ -52,9 +52,8 @@ const store::Schema& schema() {
       .tables = {store::kBlobTables, kTables, kVersion2},
       .steps = kSteps,
       .fill = [](Database&, const store::Layout& layout) { return refuse_blobs(layout); },
-      .faults = {.damaged = "stop the registry and put it back from a "
-                            "backup; without it nobody knows which blobs "
-                            "belong where",
+      .faults = {.damaged = "stop the registry and put it back from a backup; without it nobody "
+                            "knows which blobs belong where",
                  .read_only = Code::kIo}};
   return schema;
 }

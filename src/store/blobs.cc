@@ -158,11 +158,12 @@ std::chrono::sys_seconds now() {
 Result<oci::Digest> stored_digest(const std::string& text) {
   auto digest = oci::Digest::parse(text);
   if (digest) return digest;
-  return fail(Code::kCorrupt,
-              "the catalogue holds \"{}\" where a digest should be, so it is damaged: a store's "
-              "berth.db is "
-              "rebuilt when it is moved away, a registry's registry.db has to come from a backup",
-              printable(text, 80));
+  return fail(
+      Code::kCorrupt,
+      "the catalogue holds \"{}\" where a digest should be, so it is damaged: a store's "
+      "berth.db is rebuilt when it is moved away, a registry's registry.db has to come from "
+      "a backup",
+      printable(text, 80));
 }
 
 Result<std::optional<BlobRow>> find_row(Database& database, const oci::Digest& digest) {

@@ -384,7 +384,7 @@ def test_a_body_that_breaks_off(server, cut, method, reset):
         assert status == 204
         last = int(headers["range"].split("-")[1])
         held = last + 1 if last else 0
-        assert held <= 150_000 and (held == 0) <= (reset or cut != "with a length" or held == 0)
+        assert held <= len(body)
         assert absent(server, NEW)
         status, _, _ = server.request("PUT", f"{place}?digest={digest_of(NEW)}", NEW[held:], {"Content-Range": f"{held}-{len(NEW) - 1}"})
         assert status == 201
