@@ -34,13 +34,13 @@ std::expected<oci::Digest, Response> digest_of(std::string_view text) {
                          printable(text, 150))));
 }
 
-depot::Origin origin_of(const Call& call) {
+depot::Origin origin_of(const Context& context, const Call& call) {
   const auto header = [&call](std::string_view name) {
     return printable(call.request.headers.get(name).value_or(""), 120);
   };
   return {.actor = call.caller.subject,
           .peer = call.request.peer,
-          .address = fmt::format("{}://{}", call.request.secure ? "https" : "http", header("Host")),
+          .address = printable(context.gate.origin_of(call.request), 200),
           .method = printable(call.request.method, 20),
           .user_agent = header("User-Agent"),
           .request = header("X-Request-Id")};

@@ -36,7 +36,7 @@ struct Context {
 };
 
 // For the history of tags and for events; bounded, printable.
-depot::Origin origin_of(const Call& call);
+depot::Origin origin_of(const Context& context, const Call& call);
 
 using Route = rt::Task<Result<Response>> (*)(rt::Op& op, Context& context, Call call);
 

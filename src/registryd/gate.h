@@ -82,6 +82,8 @@ class Gate {
   Status admit(const std::string& client, Limits::Repeat repeat = Limits::Repeat::kPossible) {
     return limits_.take_request(client, std::chrono::steady_clock::now(), repeat);
   }
+  // The registry as this request named it: "https://models.example".
+  std::string origin_of(const http::Request& request) const;
   // 401, naming where to get a token and for what. `scope` may be empty.
   http::Response challenge(const http::Request& request, std::string_view scope,
                            std::string_view message) const;
@@ -97,7 +99,6 @@ class Gate {
   std::string piece_address(const http::Request& request, ByteSpan span) const;
   bool is_piece_address(const http::Request& request) const;
   // "https://registry.example", as the caller named us.
-  std::string origin_of(const http::Request& request) const;
   static constexpr std::string_view kTokenPath = "/v2/_berth/token";
 
  private:

@@ -137,7 +137,7 @@ rt::Task<void> tell_pull(rt::Op& op, Context& context, const Call& call,
   const std::string& reference = call.place.reference;
   const Status noted = co_await context.depot.manifests.note_pull(
       op, call.place.repository, std::move(manifest),
-      looks_like_digest(reference) ? std::string() : reference, origin_of(call));
+      looks_like_digest(reference) ? std::string() : reference, origin_of(context, call));
   if (!noted && !op.cancelled())
     log::warning("a pull was not written down: {}", printable(noted.error().message()));
 }
@@ -187,7 +187,7 @@ rt::Task<Result<Response>> put_manifest(rt::Op& op, Context& context, Call call)
                                .subject = reading->subject,
                                .artifact_type = reading->artifact_type,
                                .referrer = referrer_descriptor(*reading, digest, bytes->size()),
-                               .origin = origin_of(call)};
+                               .origin = origin_of(context, call)};
   pushed.manifest = {
       .digest = digest, .media_type = reading->media_type, .bytes = std::move(*bytes)};
   CO_TRY(const auto taken, co_await moved_tag(op, context, call, pushed));
@@ -217,12 +217,12 @@ rt::Task<Result<Response>> delete_manifest(rt::Op& op, Context& context, Call ca
   if (looks_like_digest(reference)) {
     auto digest = digest_of(reference);
     if (!digest) co_return std::move(digest.error());
-    CO_TRY(removed,
-           co_await manifests.remove_manifest(op, call.place.repository, *digest, origin_of(call)));
+    CO_TRY(removed, co_await manifests.remove_manifest(op, call.place.repository, *digest,
+                                                       origin_of(context, call)));
   } else {
     if (!oci::is_tag(reference)) co_return bad_reference(reference);
-    CO_TRY(removed,
-           co_await manifests.untag(op, call.place.repository, reference, origin_of(call)));
+    CO_TRY(removed, co_await manifests.untag(op, call.place.repository, reference,
+                                             origin_of(context, call)));
   }
   if (!removed) co_return unknown(call);
   co_return Response{.status = 202};

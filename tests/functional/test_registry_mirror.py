@@ -201,7 +201,7 @@ def test_bytes_are_served_while_it_fills(pair):
     early.close()
     pair.front.opened.set()
     assert answer.read() == data[MEBIBYTE:]
-    assert pair.front.sent < len(data) + 2 * MEBIBYTE  # a run that another connection took over is cut
+    assert pair.front.sent < 2 * len(data)  # what is on its way when a run is cut is lost, and no more
 
 
 def test_a_range_far_behind_does_not_wait_for_all_before_it(pair):
@@ -217,7 +217,7 @@ def test_a_range_far_behind_does_not_wait_for_all_before_it(pair):
     assert (status, body) == (206, data[at:at + 1000]), headers
     pair.front.opened.set()
     assert pair.get(f"/v2/up/ai/big/blobs/{sha256(data)}")[2] == data
-    assert pair.front.sent < len(data) + 20 * MEBIBYTE
+    assert pair.front.sent < 2 * len(data)
 
 
 def test_upstream_sends_wrong_bytes(pair):
