@@ -192,8 +192,8 @@ TEST_F(MirrorTest, ABlobIsReadWhileItComesAndIsHereThen) {
   ASSERT_TRUE(open && open->arriving);
   EXPECT_EQ(run(read_all(op_, std::move(*open), 1000)).value(), bytes.substr(1000));
   // The last byte is given when the digest was right; that it is here follows.
-  while (!find("up/ai/x", blob.digest))
-    ASSERT_TRUE(run(rt::sleep_for(op_, std::chrono::milliseconds(1))));
+  while (!find("up/ai/x", blob.digest)) {
+  }
   EXPECT_FALSE(open_there(blob.digest).value()->arriving);
   EXPECT_EQ(network_.count("GET", "/v2/ai/x/blobs/"), 1u);
   EXPECT_TRUE(counted("berth_registry_mirror_bytes_total{upstream=\"localhost:5000\"} 300000"));

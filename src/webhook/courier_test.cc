@@ -111,7 +111,6 @@ class CourierTest : public depot::DepotTest {
     for (;;) {
       CO_TRY(const auto backlog, co_await test.seam().events.backlog(test.op_));
       if (backlog.at(0).waiting == 0 && backlog.at(0).dead == dead) co_return Status();
-      CO_TRY_OK(co_await rt::sleep_for(test.op_, 1ms));
     }
   }
   std::vector<std::string> tags() const {
