@@ -28,9 +28,11 @@ rt::Task<Result<std::optional<depot::OpenBlob>>> MirrorBlobs::open_blob(rt::Op& 
     place.upstream->count(Upstream::Event::kHit);
     co_return std::move(here);
   }
-  CO_TRY(const auto size, co_await size_upstream(op, place, digest));
+  // Not by what a manifest says: anybody may push one upstream that names a blob which only a
+  // private repository here has.
+  CO_TRY(const auto size, co_await said_upstream(op, place, digest));
   if (!size) co_return std::nullopt;
-  // Upstream has it here as well, so another repository's copy will do.
+  // Upstream has it in this repository as well, so another one's copy will do.
   CO_TRY(const bool mounted, co_await local.mount(op, repository, digest, ""));
   if (mounted) {
     place.upstream->count(Upstream::Event::kHit);
@@ -62,6 +64,11 @@ rt::Task<Result<MirrorBlobs::Size>> MirrorBlobs::size_upstream(rt::Op& op, Place
                                                                oci::Digest digest) {
   CO_TRY(const auto named, co_await core_.intake.named_size(op, place.repository, digest));
   if (named) co_return named;
+  co_return co_await said_upstream(op, std::move(place), std::move(digest));
+}
+
+rt::Task<Result<MirrorBlobs::Size>> MirrorBlobs::said_upstream(rt::Op& op, Place place,
+                                                               oci::Digest digest) {
   const std::string key = place.repository + "@" + digest.string();
   const Size* said = said_.find(key, kSizeFor);
   if (said != nullptr && *said) co_return *said;

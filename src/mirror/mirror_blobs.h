@@ -25,6 +25,8 @@ class MirrorBlobs : public depot::Blobs {
   using Size = std::optional<std::uint64_t>;
   // The size of a blob that is not in the repository here, when upstream has it there.
   rt::Task<Result<Size>> size_upstream(rt::Op& op, Place place, oci::Digest digest);
+  // The same by upstream's own word.
+  rt::Task<Result<Size>> said_upstream(rt::Op& op, Place place, oci::Digest digest);
   rt::Task<Result<Size>> ask(Place place, oci::Digest digest);
 
   Core& core_;

@@ -199,6 +199,17 @@ TEST_F(MirrorTest, ABlobIsReadWhileItComesAndIsHereThen) {
   EXPECT_TRUE(counted("berth_registry_mirror_bytes_total{upstream=\"localhost:5000\"} 300000"));
 }
 
+// Whoever may push upstream could otherwise read what they know the digest of.
+TEST_F(MirrorTest, AManifestUpstreamOpensNothingThatOnlyThisRegistryHas) {
+  const oci::Digest secret = push("private/model", "the secret weights");
+  artifact("v", "the secret weights");
+  upstream_.repos["ai/x"].blobs.erase(secret.string());  // named by the manifest, and not there
+  ASSERT_TRUE(resolve_there("v").value());
+  EXPECT_EQ(open_there(secret).value(), std::nullopt);
+  EXPECT_FALSE(find("up/ai/x", secret));
+  EXPECT_TRUE(find("private/model", secret));
+}
+
 TEST_F(MirrorTest, NobodyGetsAWholeBlobThatIsWrong) {
   const std::string bytes = long_text(300'000);
   const auto blob = upstream_.add_blob("ai/x", bytes);
