@@ -78,7 +78,7 @@ Error explain_end(const process::ExitStatus& status, const process::Tail& output
                       output);
   }
   if (text.starts_with("bwrap: ") && text.find("execvp") == std::string::npos) {
-    return namespaces_forbidden(line_with(text, "bwrap: ").substr(7));
+    return sandbox_refused(line_with(text, "bwrap: ").substr(7));
   }
   for (const Pattern& pattern : kPatterns) {
     if (text.find(pattern.needle) == std::string::npos) continue;

@@ -28,6 +28,13 @@ TEST(Explain, ForbiddenNamespacesNameTheWayOut) {
   EXPECT_NE(error.message().find("--no-sandbox"), std::string::npos);
   EXPECT_NE(error.message().find("uid map"), std::string::npos);
 }
+TEST(Explain, AFileThatWentAwayIsNoForbiddenSandbox) {
+  const Error error =
+      explained("bwrap: Can't find source path /x/model: No such file or directory\n");
+  EXPECT_EQ(error.code(), Code::kUnavailable);
+  EXPECT_EQ(error.message().find("--no-sandbox"), std::string::npos);
+  EXPECT_NE(error.message().find("/x/model"), std::string::npos);
+}
 TEST(Explain, KilledForMemoryOrByAnyone) {
   EXPECT_EQ(explained("", {.signal = 9}, true).code(), Code::kExhausted);
   EXPECT_NE(explained("", {.code = 137}).message().find("killed"), std::string::npos);

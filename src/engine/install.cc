@@ -255,7 +255,7 @@ Error does_not_run(const ImageInstall& request, const process::Finished& finishe
   const std::string last = printable(tail.last_lines(2), 400);
   // Its own complaint, unless it is that the program cannot be started.
   if (last.starts_with("bwrap: ") && !last.starts_with("bwrap: execvp"))
-    return namespaces_forbidden(last);
+    return sandbox_refused(last);
   return {Code::kUnavailable,
           fmt::format("{} is not installed: its llama-server does not run here ({}{}{})",
                       printable(request.reference, 300), finished.status.to_string(),

@@ -5,13 +5,13 @@
 #include <fstream>
 #include <iterator>
 #include <set>
-#include <stdlib.h>
 
 #include "base/text.h"
 #include "engine/cpu_backend.h"
 #include "engine/image_root.h"
 #include "engine/installation.h"
 #include "fs/file.h"
+#include "fs/scratch.h"
 
 namespace berth::engine {
 namespace {
@@ -19,7 +19,6 @@ namespace {
 namespace files = std::filesystem;
 
 constexpr const char* kSocketName = "s.sock";
-constexpr const char* kLockName = ".lock";
 constexpr const char* kEngineInside = "/engine";
 constexpr std::uint64_t kMaxTasks = 4096;  // threads count
 
@@ -33,55 +32,15 @@ void add(std::vector<std::string>& arguments, std::initializer_list<std::string>
 
 // ---- the runtime folder ------------------------------------------------------------------------
 
-// Locked as long as it is used, so that what a killed process left is told from what another one
-// uses.
-struct RuntimeFolder {
-  RuntimeFolder(std::string where, fs::Lock held) : path(std::move(where)), lock(std::move(held)) {}
-  RuntimeFolder(const RuntimeFolder&) = delete;
-  RuntimeFolder& operator=(const RuntimeFolder&) = delete;
-  ~RuntimeFolder() {
-    std::error_code ignored;
-    files::remove_all(path, ignored);
-  }
-  std::string path;
-  fs::Lock lock;
-};
-
-Result<std::optional<fs::Lock>> lock_folder(const std::string& path) {
-  TRY(const fs::Dir dir, fs::Dir::open(path));
-  return fs::Lock::try_acquire(dir, kLockName, fs::Lock::Mode::kExclusive);
-}
-
-void remove_abandoned(const std::string& below) {
-  std::error_code ignored;
-  for (const auto& entry : files::directory_iterator(below, ignored)) {
-    const std::string path = entry.path().string();
-    if (!entry.path().filename().string().starts_with("e-")) continue;
-    // Without a lock file it is only just being made.
-    if (!files::exists(path + "/" + kLockName, ignored)) continue;
-    const auto lock = lock_folder(path);
-    if (lock && *lock) files::remove_all(path, ignored);
-  }
-}
-
-Result<std::shared_ptr<RuntimeFolder>> make_runtime_folder(const std::string& below) {
-  std::string path = below + "/e-XXXXXX";
-  if (path.size() + 1 + std::string_view(kSocketName).size() > kMaxSocketPath) {
+Result<std::shared_ptr<fs::Scratch>> make_runtime_folder(const std::string& below) {
+  const std::string pattern = below + "/e-XXXXXX";
+  if (pattern.size() + 1 + std::string_view(kSocketName).size() > kMaxSocketPath) {
     return fail(Code::kInvalid,
                 "the runtime folder {} is too long for a socket: a path of at most {} bytes is "
                 "needed (set XDG_RUNTIME_DIR or BERTH_HOME to a shorter one)",
                 below, kMaxSocketPath - 16);
   }
-  std::error_code failed;
-  files::create_directories(below, failed);
-  remove_abandoned(below);
-  if (!::mkdtemp(path.data())) {
-    return fail_errno(errno,
-                      fmt::format("cannot make a folder for the engine's socket in {}", below));
-  }
-  TRY(auto lock, lock_folder(path));
-  if (!lock) return fail(Code::kConflict, "the engine's folder {} is in use", path);
-  return std::make_shared<RuntimeFolder>(path, std::move(*lock));
+  return fs::Scratch::make(below, "e-");
 }
 
 // ---- the model's files -------------------------------------------------------------------------
@@ -392,13 +351,13 @@ Result<Launch> make_launch(const Installation& installation, const LaunchPlaces&
   TRY(const auto folder, make_runtime_folder(places.runtime_dir));
   const Devices devices = place(installation, places.devices, request);
   const bool boxed = request.isolation == Isolation::kSandbox;
-  TRY(auto command, boxed ? in_sandbox(installation, places, request, devices, folder->path)
-                          : unprotected(installation, request, devices, folder->path));
-  const std::string name = "berth-" + folder->path.substr(folder->path.rfind('/') + 1);
+  TRY(auto command, boxed ? in_sandbox(installation, places, request, devices, folder->path())
+                          : unprotected(installation, request, devices, folder->path()));
+  const std::string name = "berth-" + folder->path().substr(folder->path().rfind('/') + 1);
   TRY(auto cgroup, process::Cgroup::create(name, {request.memory_limit, kMaxTasks}));
   Launch launch{.command = std::move(command),
                 .installation = installation,
-                .socket = folder->path + "/" + kSocketName,
+                .socket = folder->path() + "/" + kSocketName,
                 .context_size = context_of(request),
                 .placement = devices.placement,
                 .cgroup = std::move(cgroup),

@@ -80,7 +80,13 @@ Result<process::Command> sandboxed(const std::string& bwrap, SandboxPlan plan) {
   return command;
 }
 
-Error namespaces_forbidden(std::string_view reason) {
+Error sandbox_refused(std::string_view reason) {
+  if (reason.find("Can't find source path") != std::string_view::npos) {
+    return {Code::kUnavailable,
+            fmt::format("a file that the engine needs went away while it was started ({}): try "
+                        "again",
+                        printable(trim(reason)))};
+  }
   return {Code::kDenied,
           fmt::format("this machine does not let bubblewrap make a sandbox ({}): allow "
                       "unprivileged user namespaces, or run the engine unprotected with "
@@ -99,8 +105,8 @@ rt::Task<Status> probe_namespaces(rt::Op& op, rt::Loop& loop, std::string bwrap)
          co_await process::run_to_end(op, loop, std::move(command),
                                       {.time = std::chrono::seconds(10)}));
   if (finished.status.success()) co_return Status();
-  co_return std::unexpected(namespaces_forbidden(
-      finished.errors.empty() ? finished.status.to_string() : finished.errors));
+  co_return std::unexpected(
+      sandbox_refused(finished.errors.empty() ? finished.status.to_string() : finished.errors));
 }
 
 }  // namespace berth::engine

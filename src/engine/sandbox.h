@@ -50,8 +50,9 @@ Result<process::Command> sandboxed(const std::string& bwrap, SandboxPlan plan);
 // forbidden and names --no-sandbox; kNotFound when bubblewrap is not installed.
 rt::Task<Status> probe_namespaces(rt::Op& op, rt::Loop& loop, std::string bwrap);
 
-// The same sentence for an engine's bwrap that said why it could not.
-Error namespaces_forbidden(std::string_view reason);
+// The same for an engine's bwrap that said why it could not; kUnavailable when what it was to show
+// is no longer there.
+Error sandbox_refused(std::string_view reason);
 
 // The longest path that a unix socket may have (sun_path less its NUL).
 inline constexpr std::size_t kMaxSocketPath = 107;

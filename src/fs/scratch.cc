@@ -10,6 +10,7 @@ namespace {
 namespace files = std::filesystem;
 
 constexpr const char* kLockName = ".lock";
+constexpr int kTries = 100;
 
 Result<std::optional<Lock>> lock_folder(const std::string& path) {
   TRY(const Dir dir, Dir::open(path));
@@ -36,12 +37,20 @@ Result<std::unique_ptr<Scratch>> Scratch::make(const std::string& below,
                                                const std::string& prefix) {
   TRY(const Dir parent, Dir::create(below));
   remove_abandoned(parent, prefix);
-  std::string path = below + "/" + prefix + "XXXXXX";
-  if (!::mkdtemp(path.data()))
-    return fail_errno(errno, fmt::format("cannot make a folder in {}", below));
-  TRY(auto lock, lock_folder(path));
-  if (!lock) return fail(Code::kConflict, "the folder {} is in use", path);
-  return std::unique_ptr<Scratch>(new Scratch(path, std::move(*lock)));
+  for (int tries = 0; tries < kTries; ++tries) {
+    std::string path = below + "/" + prefix + "XXXXXX";
+    if (!::mkdtemp(path.data()))
+      return fail_errno(errno, fmt::format("cannot make a folder in {}", below));
+    TRY(auto lock, lock_folder(path));
+    // Between the lock file and the lock on it, another one's search for what is abandoned can come
+    // first: then it holds the lock, or has removed the folder. Once the lock is ours nobody does.
+    std::error_code ignored;
+    if (lock && files::exists(path + "/" + kLockName, ignored)) {
+      return std::unique_ptr<Scratch>(new Scratch(path, std::move(*lock)));
+    }
+  }
+  return fail(Code::kUnavailable,
+              "no folder in {} stays: other processes remove what is made there", below);
 }
 
 Scratch::~Scratch() {

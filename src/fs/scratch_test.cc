@@ -1,9 +1,12 @@
 #include "fs/scratch.h"
 
+#include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <thread>
+#include <vector>
 
 namespace berth::fs {
 namespace {
@@ -48,6 +51,28 @@ TEST_F(ScratchTest, WhatWasMovedAwayStays) {
     files::rename(scratch->path(), below + "/kept");
   }
   EXPECT_TRUE(files::exists(below + "/kept"));
+}
+
+// Each one's search for what is abandoned passes by the others' half made folders.
+TEST_F(ScratchTest, ManyAtOnceEachKeepTheirFolder) {
+  std::atomic<int> refused = 0, lost = 0;
+  std::vector<std::thread> makers;
+  for (int maker = 0; maker < 8; ++maker) {
+    makers.emplace_back([&] {
+      for (int turn = 0; turn < 300; ++turn) {
+        const auto scratch = Scratch::make(below, "w-");
+        if (!scratch) {
+          ++refused;
+        } else if (!files::exists((*scratch)->path())) {
+          ++lost;
+        }
+      }
+    });
+  }
+  for (std::thread& maker : makers) maker.join();
+  EXPECT_EQ(refused, 0);
+  EXPECT_EQ(lost, 0);
+  EXPECT_TRUE(files::is_empty(below));
 }
 
 }  // namespace
