@@ -23,6 +23,7 @@ struct Rules {
   std::vector<std::string> retention;                 // depot/retention.h
   std::chrono::seconds grace{std::chrono::hours(1)};  // what came since is not pruned
   std::vector<Subscription> subscriptions;
+  std::uint64_t verify_rate = 0;  // depot/verifier.h
 };
 
 class LocalDepot {
@@ -38,6 +39,7 @@ class LocalDepot {
   Intake& intake() { return intake_; }
   LocalUploads& uploads() { return *uploads_; }
   Collector& collector() { return collector_; }
+  Verifier& verifier() { return verifier_; }
   bool has_retention() const { return pruner_.has_rules(); }
   const std::string& root() const { return shelf_->root().path(); }
 
@@ -53,6 +55,7 @@ class LocalDepot {
   LocalLists lists_;
   LocalModels models_;
   Pruner pruner_;
+  Verifier verifier_;
   Collector collector_;
   LocalIntake intake_;
 };
