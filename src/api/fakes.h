@@ -368,6 +368,10 @@ struct RegistryView : control::RegistryView {
                                                                control::RegistryPruning) override {
     co_return std::vector<control::RegistryPruned>();
   }
+  rt::Task<Result<control::RegistryVerification>> verify(rt::Op&, std::string, std::string,
+                                                         control::Events&) override {
+    co_return control::RegistryVerification();
+  }
   rt::Task<Result<control::RegistryEvents>> events(rt::Op&, std::string) override {
     co_return control::RegistryEvents();
   }

@@ -1,8 +1,10 @@
-// The care of a registry of Berth's: prune, events.
+// The care of a registry of Berth's: prune, verify, events.
 #include "base/text.h"
 #include "cli/commands.h"
+#include "cli/exit_status.h"
 #include "cli/format.h"
 #include "cli/names.h"
+#include "cli/progress.h"
 #include "cli/table.h"
 
 namespace berth::cli {
@@ -15,6 +17,10 @@ struct Options {
 struct PruneOptions : Options {
   std::vector<std::string> rules;
   bool dry_run = false;
+};
+struct VerifyOptions : Options {
+  std::string repository;
+  std::string progress = "auto";
 };
 struct EventOptions : Options {
   std::string endpoint;
@@ -51,6 +57,51 @@ rt::Task<Result<int>> prune(Context& context, PruneOptions& options) {
                        pruned.size(),
                        options.dry_run ? "" : "; berth registry gc frees what they held");
   co_return 0;
+}
+
+std::string needed_by(const control::RegistryDamage& damage) {
+  std::vector<std::string> names;
+  for (const control::RegistryDamage::Hurt& hurt : damage.repositories) {
+    if (hurt.tags.empty()) names.push_back(hurt.repository);
+    for (const std::string& tag : hurt.tags) names.push_back(hurt.repository + ":" + tag);
+  }
+  return names.empty() ? "-" : fmt::format("{}", fmt::join(names, ", "));
+}
+
+void print_verified(Context& context, const control::RegistryVerification& seen) {
+  if (!seen.damages.empty()) {
+    Table table({"DIGEST", "FAULT", "SIZE", "NEEDED BY"});
+    for (const control::RegistryDamage& damage : seen.damages)
+      table.row({damage.digest, damage.fault, format_size(damage.size), needed_by(damage)});
+    context.output.out.write(table.text());
+  }
+  context.output.print(
+      "Verified {} blobs, {}: {}\n", seen.checked, format_size(seen.checked_bytes),
+      seen.damaged == 0 ? "nothing is damaged" : fmt::format("{} damaged", seen.damaged));
+  if (seen.damaged > seen.damages.size()) {
+    context.output.note("these are the first {}; the registry's log names all",
+                        seen.damages.size());
+  }
+  if (seen.damaged > 0) {
+    context.output.note(
+        "push what is damaged or missing again: it is out of service until then; what is "
+        "unreadable "
+        "needs another look at the disk");
+  }
+}
+
+rt::Task<Result<int>> verify(Context& context, VerifyOptions& options) {
+  Progress progress(context, "Verified", progress_mode(options.progress, context.output));
+  auto verified = co_await context.services->registries.verify(context.op, options.registry,
+                                                               options.repository, progress);
+  co_await progress.finish();
+  CO_TRY(const control::RegistryVerification seen, std::move(verified));
+  if (options.format.is_json()) {
+    print_json(context.output, control::to_json(seen));
+  } else {
+    print_verified(context, seen);
+  }
+  co_return seen.damaged == 0 ? kExitOk : exit_status(Code::kCorrupt);
 }
 
 std::string name_of(const control::RegistryDeadLetter& letter) {
@@ -118,6 +169,26 @@ Command prune_tags() {
       .run = bound(o, prune)};
 }
 
+Command verify_blobs() {
+  auto o = std::make_shared<VerifyOptions>();
+  return {
+      .name = "verify",
+      .summary = "Have a registry read what it stores and compare it with its digests",
+      .details =
+          "The registry goes on serving, and goes on verifying when this command is interrupted. "
+          "A damaged blob is out of service from then on: its file is kept in the folder damaged "
+          "of the registry, and pushing the blob again brings it back for all repositories. What "
+          "cannot be read is told and stays where it is.\n"
+          "Ends with 0 when nothing is damaged, else with 6.",
+      .examples = "berth registry verify\nberth registry verify ai/smollm2 --json",
+      .group = Group::kServer,
+      .arguments = {{.name = "REPOSITORY",
+                     .count = Argument::Count::kOptional,
+                     .target = &o->repository}},
+      .flags = flags_of(*o, {progress_flag(o->progress)}),
+      .run = bound(o, verify)};
+}
+
 Command show_events() {
   auto o = std::make_shared<EventOptions>();
   return {.name = "events",
@@ -135,6 +206,8 @@ Command show_events() {
 
 }  // namespace
 
-std::vector<Command> registry_care_commands() { return {prune_tags(), show_events()}; }
+std::vector<Command> registry_care_commands() {
+  return {prune_tags(), verify_blobs(), show_events()};
+}
 
 }  // namespace berth::cli

@@ -88,6 +88,7 @@ struct FakeState {
   std::vector<control::RegistryMove> registry_moves;
   std::vector<control::RegistryUsage> registry_usage;
   std::vector<control::RegistryPruned> registry_pruned;
+  control::RegistryVerification registry_verified;
   control::RegistryEvents registry_events;
   // What the last command asked: the registry, and the conditions of a search.
   std::string registry_asked;
@@ -443,6 +444,15 @@ class FakeRegistryView : public control::RegistryView {
     for (control::RegistryPruned& one : pruned)
       if (!pruning.rules.empty()) one.why = pruning.rules.front();
     co_return pruned;
+  }
+  rt::Task<Result<control::RegistryVerification>> verify(rt::Op&, std::string registry,
+                                                         std::string repository,
+                                                         control::Events&) override {
+    state_.registry_asked = registry;
+    if (repository == "ai/smollm2")
+      co_return control::RegistryVerification{
+          .blobs = 3, .bytes = 91739808, .checked = 3, .checked_bytes = 91739808};
+    co_return state_.registry_verified;
   }
   rt::Task<Result<control::RegistryEvents>> events(rt::Op&, std::string registry) override {
     state_.registry_asked = registry;

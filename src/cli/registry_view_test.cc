@@ -1,4 +1,4 @@
-// `berth registry ls|show|history|search|gc|du|prune|events` against a fake registry.
+// `berth registry ls|show|history|search|gc|du|prune|verify|events` against a fake registry.
 #include <gtest/gtest.h>
 
 #include "cli/cli.h"
@@ -39,6 +39,14 @@ FakeShell shell_with_registry() {
   shell.state.registry_pruned = {
       {"ci/llama", "pr-7", digest('a'), "not among the 20 newest, older than 30 days"},
       {"ci/llama", "", digest('b'), "belonged to what went"}};
+  shell.state.registry_verified = {
+      .blobs = 7,
+      .bytes = 183'000'000,
+      .checked = 7,
+      .checked_bytes = 183'000'000,
+      .damaged = 3,
+      .damages = {{digest('a'), 91739808, "damaged", {{"ai/smollm2", {"latest", "v1"}}, {"x", {}}}},
+                  {digest('b'), 17, "unreadable\x1b[2J", {}}}};
   shell.state.registry_events = {
       .endpoints = {{"audit", 3, 1}, {"deploy", 0, 0}},
       .dead_letters = {{"audit", "push", "team/llama", "v1\x1b[2J", digest('a'), pushed, 50,
@@ -67,6 +75,9 @@ TEST(CliRegistryView, Sessions) {
                                              {"registry", "prune", "--dry-run"},
                                              {"registry", "prune", "--rule", "** keep=1"},
                                              {"registry", "prune", "--json"},
+                                             {"registry", "verify", "ai/smollm2"},
+                                             {"registry", "verify"},
+                                             {"registry", "verify", "--json"},
                                              {"registry", "events"},
                                              {"registry", "events", "deploy"},
                                              {"registry", "events", "--json"},

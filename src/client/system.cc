@@ -141,6 +141,11 @@ rt::Task<Result<std::vector<control::RegistryPruned>>> RegistryView::prune(
     rt::Op&, std::string, control::RegistryPruning) {
   co_return not_over_there("asking a registry");
 }
+rt::Task<Result<control::RegistryVerification>> RegistryView::verify(rt::Op&, std::string,
+                                                                     std::string,
+                                                                     control::Events&) {
+  co_return not_over_there("asking a registry");
+}
 rt::Task<Result<control::RegistryEvents>> RegistryView::events(rt::Op&, std::string) {
   co_return not_over_there("asking a registry");
 }

@@ -93,6 +93,8 @@ struct Settings {
     std::chrono::milliseconds upload_expiry{24 * 3'600'000};
     std::chrono::milliseconds collect_every{3'600'000};  // 0 = never by itself
     std::chrono::milliseconds collect_grace{3'600'000};
+    std::chrono::milliseconds verify_every{0};  // 0 = never by itself
+    std::uint64_t verify_rate = 64u << 20;      // bytes a second; 0 = no limit
     std::chrono::milliseconds drain{10'000};
     bool access_log = false;
     std::vector<std::string> quotas;          // "[each] REPOSITORIES SIZE"

@@ -295,6 +295,13 @@ void add_registry_server(std::vector<Key>& keys) {
   keys.push_back(key("registry_server.collect_grace", {},
                      "how long a blob that no manifest names is kept",
                      duration(BERTH_MEMBER(registry_server.collect_grace), Forever::kNo)));
+  keys.push_back(key("registry_server.verify_every", {},
+                     "how often all that is stored is read and compared with its digests; 0 for "
+                     "never by itself",
+                     duration(BERTH_MEMBER(registry_server.verify_every), Forever::kNo)));
+  keys.push_back(key("registry_server.verify_rate", {},
+                     "bytes a second that are read for it; 0 for no limit",
+                     size(BERTH_MEMBER(registry_server.verify_rate), 0, kAnyBytes)));
   keys.push_back(
       key("registry_server.quotas", {},
           "how many bytes repositories may hold: \"team/** 500GiB\", \"each ci/** 20GiB\"",

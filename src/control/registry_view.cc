@@ -66,6 +66,24 @@ json::Object to_json(const RegistryPruned& pruned) {
           {"why", pruned.why}};
 }
 
+json::Object to_json(const RegistryVerification& seen) {
+  json::Array damages;
+  for (const RegistryDamage& damage : seen.damages) {
+    json::Array repositories;
+    for (const RegistryDamage::Hurt& hurt : damage.repositories) {
+      repositories.push_back(
+          json::Object{{"repository", hurt.repository}, {"tags", array_of(hurt.tags)}});
+    }
+    damages.push_back(json::Object{{"digest", damage.digest},
+                                   {"size", damage.size},
+                                   {"fault", damage.fault},
+                                   {"repositories", std::move(repositories)}});
+  }
+  return {{"blobs", seen.blobs},     {"bytes", seen.bytes},
+          {"checked", seen.checked}, {"checked_bytes", seen.checked_bytes},
+          {"damaged", seen.damaged}, {"damages", std::move(damages)}};
+}
+
 json::Object to_json(const RegistryEvents& events) {
   json::Array endpoints;
   for (const RegistryEndpoint& one : events.endpoints) {
@@ -148,6 +166,42 @@ Result<RegistryPruned> registry_pruned_from(const json::View& view) {
   TRY(pruned.digest, view.string_or("digest", ""));
   TRY(pruned.why, view.string_or("why", ""));
   return pruned;
+}
+
+namespace {
+
+Result<RegistryDamage> damage_from(const json::View& view) {
+  RegistryDamage damage;
+  TRY(damage.digest, view.string("digest"));
+  TRY(damage.size, view.u64("size"));
+  TRY(damage.fault, view.string("fault"));
+  TRY(const auto repositories, view.array_or_empty("repositories"));
+  for (const json::View& one : repositories) {
+    RegistryDamage::Hurt hurt;
+    TRY(hurt.repository, one.string("repository"));
+    TRY(hurt.tags, one.strings_or_empty("tags"));
+    damage.repositories.push_back(std::move(hurt));
+  }
+  return damage;
+}
+
+}  // namespace
+
+Result<RegistryVerification> registry_verification_from(const json::View& view) {
+  RegistryVerification seen;
+  TRY(seen.pass, view.u64("pass"));
+  TRY(seen.running, view.boolean_or("running", false));
+  TRY(seen.blobs, view.u64("blobs"));
+  TRY(seen.bytes, view.u64("bytes"));
+  TRY(seen.checked, view.u64("checked"));
+  TRY(seen.checked_bytes, view.u64("checked_bytes"));
+  TRY(seen.damaged, view.u64("damaged"));
+  TRY(const auto damages, view.array_or_empty("damages"));
+  for (const json::View& one : damages) {
+    TRY(RegistryDamage damage, damage_from(one));
+    seen.damages.push_back(std::move(damage));
+  }
+  return seen;
 }
 
 Result<RegistryEndpoint> registry_endpoint_from(const json::View& view) {

@@ -73,6 +73,29 @@ struct RegistryPruning {
   bool dry_run = false;
 };
 
+// A blob or manifest that is not what it was when it came.
+struct RegistryDamage {
+  struct Hurt {
+    std::string repository;
+    std::vector<std::string> tags;
+  };
+  std::string digest;
+  std::uint64_t size = 0;
+  std::string fault;  // "damaged", "missing", "unreadable"
+  std::vector<Hurt> repositories;
+};
+// A pass over what a registry has stored, as far as it is.
+struct RegistryVerification {
+  std::uint64_t pass = 0;  // its number
+  bool running = false;
+  std::uint64_t blobs = 0;
+  std::uint64_t bytes = 0;
+  std::uint64_t checked = 0;
+  std::uint64_t checked_bytes = 0;
+  std::uint64_t damaged = 0;
+  std::vector<RegistryDamage> damages;  // the first ones
+};
+
 // An event that an endpoint did not take in all its attempts.
 struct RegistryDeadLetter {
   std::string endpoint;
@@ -117,6 +140,11 @@ struct RegistryView {
                                                        bool dry_run) = 0;
   virtual rt::Task<Result<std::vector<RegistryPruned>>> prune(rt::Op& op, std::string registry,
                                                               RegistryPruning pruning) = 0;
+  // Has it read all that a repository shows ("" for everything), or joins who asked for the same,
+  // and waits for the end. The registry goes on when the Op does not.
+  virtual rt::Task<Result<RegistryVerification>> verify(rt::Op& op, std::string registry,
+                                                        std::string repository,
+                                                        Events& progress) = 0;
   virtual rt::Task<Result<RegistryEvents>> events(rt::Op& op, std::string registry) = 0;
   // Puts dead letters back into the queue of an endpoint ("" for all); how many.
   virtual rt::Task<Result<std::uint64_t>> revive(rt::Op& op, std::string registry,
@@ -129,6 +157,7 @@ json::Object to_json(const RegistryMove& move);
 json::Object to_json(const RegistryUsage& usage);
 json::Object to_json(const RegistryCollection& collection);
 json::Object to_json(const RegistryPruned& pruned);
+json::Object to_json(const RegistryVerification& seen);
 json::Object to_json(const RegistryEvents& events);
 // kCorrupt for what a registry should not say.
 Result<RegistryModel> registry_model_from(const json::View& view);
@@ -137,6 +166,7 @@ Result<RegistryMove> registry_move_from(const json::View& view);
 Result<RegistryUsage> registry_usage_from(const json::View& view);
 Result<RegistryCollection> registry_collection_from(const json::View& view);
 Result<RegistryPruned> registry_pruned_from(const json::View& view);
+Result<RegistryVerification> registry_verification_from(const json::View& view);
 Result<RegistryEndpoint> registry_endpoint_from(const json::View& view);
 Result<RegistryDeadLetter> registry_dead_letter_from(const json::View& view);
 

@@ -33,7 +33,24 @@ TEST(RegistryView, WhatIsNotKnownMayBeLeftOut) {
   EXPECT_EQ(model->parameters, 0u);
 }
 
+TEST(RegistryView, AVerificationIsReadAsItWasWritten) {
+  RegistryVerification seen{.pass = 7, .blobs = 3, .bytes = 9, .checked = 2, .checked_bytes = 8};
+  seen.damaged = 1;
+  seen.damages = {{"sha256:00", 5, "missing", {{"a", {"v1", "v2"}}, {"b", {}}}}};
+  json::Object object = to_json(seen);
+  object["pass"] = seen.pass;
+  const auto again = read(registry_verification_from, json::serialize(object));
+  ASSERT_TRUE(again) << again.error().message();
+  EXPECT_EQ(again->pass, 7u);
+  EXPECT_FALSE(again->running);
+  EXPECT_EQ(json::serialize(to_json(*again)), json::serialize(to_json(seen)));
+}
+
 TEST(RegistryView, NonsenseIsRefused) {
+  EXPECT_FALSE(read(registry_verification_from, R"({"pass":1})"));
+  EXPECT_FALSE(read(registry_verification_from,
+                    R"({"pass":1,"blobs":1,"bytes":1,"checked":1,"checked_bytes":1,"damaged":1,)"
+                    R"("damages":[{"digest":7}]})"));
   EXPECT_FALSE(read(registry_model_from, R"({"repository":"a","digest":"d","pushed":"soon"})"));
   EXPECT_FALSE(read(registry_model_from, R"({"repository":7})"));
   EXPECT_FALSE(read(registry_tag_from, R"({"tag":"v1"})"));

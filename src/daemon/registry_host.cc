@@ -28,7 +28,8 @@ Result<std::unique_ptr<RegistryHost>> RegistryHost::open(rt::Loop& loop, metrics
                               {.quotas = settings.quotas,
                                .retention = settings.retention,
                                .grace = whole_seconds(settings.collect_grace),
-                               .subscriptions = std::move(subscriptions)}));
+                               .subscriptions = std::move(subscriptions),
+                               .verify_rate = settings.verify_rate}));
   TRY(auto webhooks, Webhooks::open(loop, metrics, all, *depot));
   TRY(auto upstreams, Upstreams::open(loop, metrics, all, paths, *depot));
   TRY(const std::string key, depot->secret("token.key"));
@@ -65,17 +66,29 @@ RegistryHost::RegistryHost(rt::Loop& loop, metrics::Registry& metrics, Settings 
                      upstreams_ ? upstreams_->namespaces() : std::vector<registryd::Namespace>(),
                  .fallback = upstreams_ ? upstreams_->fallback() : ""}),
       care_(loop),
-      op_("registry's care") {}
+      op_("registry's care") {
+  depot_->verifier().when_checked([&metrics](std::uint64_t bytes, auto damage) {
+    const std::string result(damage ? depot::to_string(*damage) : "right");
+    metrics.count("berth_registry_verified_blobs", "Stored blobs that were read again.",
+                  {{"result", result}});
+    metrics.count("berth_registry_verified_bytes", "Bytes of those.", {},
+                  static_cast<double>(bytes));
+  });
+}
 
 void RegistryHost::start() {
   atlas_.start();
   if (webhooks_) webhooks_->start();
   if (settings_.collect_every.count() > 0) care_.spawn(take_care(*this));
+  if (settings_.verify_every.count() > 0) {
+    care_.spawn(depot_->verifier().run_regularly(op_, whole_seconds(settings_.verify_every)));
+  }
 }
 
 rt::Task<Status> RegistryHost::close() {
   op_.cancel();
   (void)co_await care_.join();
+  (void)co_await depot_->verifier().close();
   if (webhooks_) (void)co_await webhooks_->close();
   if (upstreams_) (void)co_await upstreams_->close();
   co_return co_await atlas_.close();

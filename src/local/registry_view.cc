@@ -136,6 +136,33 @@ rt::Task<Result<std::vector<control::RegistryPruned>>> RegistryView::prune(
   co_return items_of(pages, "pruned", control::registry_pruned_from);
 }
 
+rt::Task<Result<control::RegistryVerification>> RegistryView::verify(rt::Op& op,
+                                                                     std::string registry,
+                                                                     std::string repository,
+                                                                     control::Events& progress) {
+  if (!repository.empty()) CO_TRY_OK(check_repository(repository));
+  remote::Registry::Question question{
+      .doing = fmt::format("cannot verify {}",
+                           repository.empty() ? registry : registry + "/" + repository),
+      .method = "POST",
+      .path = "_berth/verify",
+      .query = repository.empty() ? "" : "repository=" + http::percent_encode(repository)};
+  for (;;) {
+    CO_TRY(const auto pages, co_await ask(shared_, op, registry, question));
+    if (pages.empty()) co_return fail(Code::kCorrupt, "{} answered nothing", registry);
+    CO_TRY(const json::Value value, json::parse(pages[0], "the registry's answer"));
+    CO_TRY(auto seen,
+           control::registry_verification_from(json::View(value, "the registry's answer")));
+    progress.on({.kind = control::Event::Kind::kLayer,
+                 .name = "stored",
+                 .current = seen.checked_bytes,
+                 .size = seen.bytes});
+    if (!seen.running) co_return seen;
+    question.method = "GET";
+    question.query = fmt::format("pass={}", seen.pass);
+  }
+}
+
 rt::Task<Result<control::RegistryEvents>> RegistryView::events(rt::Op& op, std::string registry) {
   remote::Registry::Question question{.doing = "cannot list the events of " + registry,
                                       .path = "_berth/events"};

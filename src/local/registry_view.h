@@ -25,6 +25,9 @@ class RegistryView : public control::RegistryView {
                                                         bool dry_run) override;
   rt::Task<Result<std::vector<control::RegistryPruned>>> prune(
       rt::Op& op, std::string registry, control::RegistryPruning pruning) override;
+  rt::Task<Result<control::RegistryVerification>> verify(rt::Op& op, std::string registry,
+                                                         std::string repository,
+                                                         control::Events& progress) override;
   rt::Task<Result<control::RegistryEvents>> events(rt::Op& op, std::string registry) override;
   rt::Task<Result<std::uint64_t>> revive(rt::Op& op, std::string registry,
                                          std::string endpoint) override;

@@ -93,6 +93,8 @@ rt::Task<Result<Response>> list_usage(rt::Op& op, Context& context, Call call);
 rt::Task<Result<Response>> list_repository_usage(rt::Op& op, Context& context, Call call);
 rt::Task<Result<Response>> collect(rt::Op& op, Context& context, Call call);
 rt::Task<Result<Response>> prune(rt::Op& op, Context& context, Call call);
+rt::Task<Result<Response>> verify(rt::Op& op, Context& context, Call call);
+rt::Task<Result<Response>> verification(rt::Op& op, Context& context, Call call);
 // Events.
 rt::Task<Result<Response>> list_events(rt::Op& op, Context& context, Call call);
 rt::Task<Result<Response>> revive_events(rt::Op& op, Context& context, Call call);

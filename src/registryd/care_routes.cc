@@ -1,5 +1,7 @@
-// The care of a registry: collection, retention, events that nobody took. Berth's own part.
+// The care of a registry: collection, retention, events that nobody took, and reading what is
+// stored. Berth's own part.
 #include "base/text.h"
+#include "oci/reference.h"
 #include "registryd/call.h"
 #include "registryd/refusal.h"
 
@@ -7,6 +9,7 @@ namespace berth::registryd {
 namespace {
 
 constexpr std::size_t kDeadAPage = 200;
+constexpr std::chrono::seconds kPatience{5};  // of an answer about a pass that goes on
 
 std::expected<bool, Response> dry_run_of(const Call& call) {
   const std::string asked = call.query("dry_run").value_or("false");
@@ -33,6 +36,41 @@ json::Object json_of(const depot::Delivery& letter) {
           {"at", format_rfc3339(std::chrono::floor<std::chrono::seconds>(event.at))},
           {"attempts", letter.attempts},
           {"fault", letter.fault}};
+}
+
+json::Object json_of(const depot::Damage& damage) {
+  json::Array repositories;
+  for (const depot::Damage::Hurt& hurt : damage.hurts) {
+    repositories.push_back(json::Object{{"repository", hurt.repository},
+                                        {"tags", json::Array(hurt.tags.begin(), hurt.tags.end())}});
+  }
+  return {{"digest", damage.digest},
+          {"size", damage.size},
+          {"fault", depot::to_string(damage.kind)},
+          {"repositories", std::move(repositories)}};
+}
+
+json::Object json_of(const depot::Verification& seen) {
+  json::Array damages;
+  for (const depot::Damage& damage : seen.damages) damages.push_back(json_of(damage));
+  json::Object object{{"pass", seen.pass},       {"running", seen.running},
+                      {"blobs", seen.blobs},     {"bytes", seen.bytes},
+                      {"checked", seen.checked}, {"checked_bytes", seen.checked_bytes},
+                      {"damaged", seen.damaged}, {"damages", std::move(damages)}};
+  if (!seen.repository.empty()) object["repository"] = seen.repository;
+  return object;
+}
+
+rt::Task<Result<Response>> tell(rt::Op& op, Context& context, std::uint64_t pass) {
+  CO_TRY(const auto seen, co_await context.depot.care.verification(op, pass, kPatience));
+  if (!seen) {
+    co_return refuse(404, "UNKNOWN",
+                     fmt::format("check {} is not known any more (the registry was started again, "
+                                 "or others came since): begin it again",
+                                 pass));
+  }
+  if (seen->failure) co_return std::unexpected(*seen->failure);
+  co_return json_reply(json_of(*seen));
 }
 
 }  // namespace
@@ -85,6 +123,25 @@ rt::Task<Result<Response>> revive_events(rt::Op& op, Context& context, Call call
   CO_TRY(const std::uint64_t revived,
          co_await context.depot.events.revive(op, call.query("endpoint").value_or("")));
   co_return json_reply({{"revived", revived}});
+}
+
+rt::Task<Result<Response>> verify(rt::Op& op, Context& context, Call call) {
+  const std::string repository = call.query("repository").value_or("");
+  if (!repository.empty() && !oci::is_repository(repository)) {
+    co_return refuse(400, "NAME_INVALID",
+                     fmt::format("\"{}\" is no repository name", printable(repository, 80)));
+  }
+  CO_TRY(const auto pass, co_await context.depot.care.verify(op, repository));
+  if (!pass) {
+    co_return refuse(404, "NAME_UNKNOWN", fmt::format("there is no repository {}", repository));
+  }
+  co_return co_await tell(op, context, *pass);
+}
+
+rt::Task<Result<Response>> verification(rt::Op& op, Context& context, Call call) {
+  const auto pass = parse_u64(call.query("pass").value_or(""));
+  if (!pass) co_return refuse(400, "UNSUPPORTED", "?pass= takes the number that a POST gave");
+  co_return co_await tell(op, context, *pass);
 }
 
 }  // namespace berth::registryd

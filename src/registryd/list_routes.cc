@@ -133,11 +133,12 @@ rt::Task<Result<Response>> discover(rt::Op&, Context&, Call call) {
   if (call.place.repository.empty()) {
     extensions.push_back(json::Object{
         {"name", "_berth"},
-        {"description", "models: search, tags with their history, storage, retention, events"},
+        {"description",
+         "models: search, tags with their history, storage and its check, retention, events"},
         {"endpoints", json::Array{"_berth/search", "_berth/models/<name>", "_berth/tags/<name>",
                                   "_berth/history/<name>", "_berth/usage", "_berth/usage/<name>",
                                   "_berth/collect", "_berth/prune", "_berth/events",
-                                  "_berth/revive", "_berth/token"}}});
+                                  "_berth/revive", "_berth/verify", "_berth/token"}}});
   }
   co_return json_reply({{"extensions", std::move(extensions)}});
 }

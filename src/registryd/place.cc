@@ -65,6 +65,7 @@ constexpr ExtensionRow kExtensionRows[] = {
     {"prune", Resource::kPrune, std::nullopt},
     {"events", Resource::kEvents, std::nullopt},
     {"revive", Resource::kRevive, std::nullopt},
+    {"verify", Resource::kVerify, std::nullopt},
 };
 
 Result<std::optional<Place>> parse_extension(std::vector<std::string_view> parts) {

@@ -32,6 +32,7 @@ enum class Resource {
   kPrune,            // /v2/_berth/prune
   kEvents,           // /v2/_berth/events
   kRevive,           // /v2/_berth/revive
+  kVerify,           // /v2/_berth/verify
 };
 
 struct Place {

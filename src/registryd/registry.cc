@@ -50,6 +50,8 @@ constexpr Row kRows[] = {
     {Resource::kPrune, "POST", "prune", Need::kOwner, prune},
     {Resource::kEvents, "GET", "events", Need::kOwner, list_events},
     {Resource::kRevive, "POST", "revive", Need::kOwner, revive_events},
+    {Resource::kVerify, "POST", "verify", Need::kOwner, verify},
+    {Resource::kVerify, "GET", "verify", Need::kOwner, verification},
 };
 
 std::optional<guard::Action> action_of(Need need) {

@@ -22,7 +22,7 @@ PLACES = {
     "kUpload": "/v2/a/b/blobs/uploads/x", "kReferrers": f"/v2/a/b/referrers/{DIGEST}", "kSearch": "/v2/_berth/search",
     "kModels": "/v2/_berth/models/a/b", "kTagStates": "/v2/_berth/tags/a/b", "kHistory": "/v2/_berth/history/a/b",
     "kUsage": "/v2/_berth/usage", "kRepositoryUsage": "/v2/_berth/usage/a/b", "kCollect": "/v2/_berth/collect",
-    "kPrune": "/v2/_berth/prune", "kEvents": "/v2/_berth/events", "kRevive": "/v2/_berth/revive",
+    "kPrune": "/v2/_berth/prune", "kEvents": "/v2/_berth/events", "kRevive": "/v2/_berth/revive", "kVerify": "/v2/_berth/verify",
 }
 ROWS = re.findall(r'\{Resource::(\w+), "(\w+)", "\w+", Need::(\w+), \w+\}',
                   (berthlab.ROOT / "src/registryd/registry.cc").read_text())
