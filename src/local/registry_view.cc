@@ -41,11 +41,16 @@ Result<std::vector<T>> items_of(const std::vector<std::string>& pages, std::stri
   return items;
 }
 
+// Whether the question's query may name something that is not there.
+enum class Names { kNothing, kSomething };
+
 rt::Task<Result<std::vector<std::string>>> ask(Shared& shared, rt::Op& op, std::string host,
-                                               remote::Registry::Question question) {
+                                               remote::Registry::Question question,
+                                               Names names = Names::kNothing) {
   CO_TRY(const remote::Registry registry, shared.registries.registry(host));
   // Its parts that name no repository are always there.
-  const bool whole = question.path.find('/', question.path.find('/') + 1) == std::string::npos;
+  const bool whole = names == Names::kNothing &&
+                     question.path.find('/', question.path.find('/') + 1) == std::string::npos;
   auto pages = co_await registry.ask(op, std::move(question));
   if (!pages && whole && pages.error().code() == Code::kNotFound) {
     co_return fail(Code::kUnsupported,
@@ -148,7 +153,8 @@ rt::Task<Result<control::RegistryVerification>> RegistryView::verify(rt::Op& op,
       .path = "_berth/verify",
       .query = repository.empty() ? "" : "repository=" + http::percent_encode(repository)};
   for (;;) {
-    CO_TRY(const auto pages, co_await ask(shared_, op, registry, question));
+    const Names names = question.query.empty() ? Names::kNothing : Names::kSomething;
+    CO_TRY(const auto pages, co_await ask(shared_, op, registry, question, names));
     if (pages.empty()) co_return fail(Code::kCorrupt, "{} answered nothing", registry);
     CO_TRY(const json::Value value, json::parse(pages[0], "the registry's answer"));
     CO_TRY(auto seen,

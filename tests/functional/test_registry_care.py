@@ -1,4 +1,4 @@
-"""Quotas, retention and webhooks of `berth registry serve`."""
+"""Quotas, retention, webhooks and verification of `berth registry serve`."""
 
 import http.client
 import http.server
@@ -193,6 +193,72 @@ def test_events_outlive_a_kill_and_an_endpoint_that_is_away(registry, endpoint, 
     assert (told["action"], told["target"]["repository"], told["target"]["tag"]) == ("push", "team/a", "v1")
     assert told["target"]["url"].endswith(f"/v2/team/a/manifests/{told['target']['digest']}")
     berthlab.until(lambda: events()["endpoints"] == [{"endpoint": "ci", "waiting": 0, "dead": 0}], "an empty queue")
+
+
+def damage(registry, digest):
+    """Another byte at the same size, as a disk does it."""
+    path = registry.root / "blobs" / digest.replace(":", "/")
+    path.chmod(0o644)
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    return bytes(data)
+
+
+def test_what_is_damaged_is_found_and_brought_back_by_a_push(registry, berth):
+    one = registry("")
+    host = ("--registry", one.host)
+    weights = os.urandom(5_000_000)
+    push(one, "team/a", "v1", weights)
+    push(one, "team/b", "v1", weights)
+    digest = berthlab.sha256(weights)
+    assert "nothing is damaged" in berth.run("registry", "verify", *host).stdout
+    damaged = damage(one, digest)
+    done = berth.run("registry", "verify", "team/b", *host, ok=False)
+    assert done.returncode == 6 and digest in done.stdout and "team/a:v1, team/b:v1" in done.stdout
+    for method in ("HEAD", "GET"):
+        assert one.request(method, f"/v2/team/a/blobs/{digest}")[0] == 404
+    assert (one.root / "damaged" / digest.replace(":", "-")).read_bytes() == damaged
+    missing = berth.run("registry", "verify", "--json", *host, ok=False)
+    assert missing.returncode == 6 and json.loads(missing.stdout)["damages"][0]["fault"] == "missing"
+    metrics = one.request("GET", "/metrics")[2].decode()
+    assert 'berth_registry_verified_blobs_total{result="damaged"} 1' in metrics
+    one.push_blob("team/b", weights)
+    assert one.request("GET", f"/v2/team/a/blobs/{digest}")[2] == weights
+    assert berth.json("registry", "verify", "--json", *host)["damaged"] == 0
+    assert berth.run("registry", "verify", "team/none", *host, ok=False).returncode == 3
+    assert one.request("GET", "/v2/_berth/verify?pass=99")[0] == 404
+    assert one.request("GET", "/v2/_berth/verify")[0] == 400
+    assert one.request("POST", "/v2/_berth/verify?repository=UPPER")[0] == 400
+
+
+def test_what_cannot_be_read_is_told_and_stays(tmp_path, berth):
+    # The reads of a start are few; the blob alone takes 39.
+    one = berthlab.OwnRegistry(tmp_path / "r", env={"BERTH_FAULT": "read:20:EIO"})
+    try:
+        digest = one.push_blob("team/a", b"x" * 5_000_000)
+        done = berth.run("registry", "verify", "--json", "--registry", one.host, ok=False)
+        assert done.returncode == 6
+        [found] = json.loads(done.stdout)["damages"]
+        assert (found["digest"], found["fault"]) == (digest, "unreadable")
+        assert len(one.request("GET", f"/v2/team/a/blobs/{digest}")[2]) == 5_000_000
+        assert not list((one.root / "damaged").iterdir())
+        assert "nothing is damaged" in berth.run("registry", "verify", "--registry", one.host).stdout
+    finally:
+        one.close()
+
+
+def test_a_regular_pass_comes_by_itself(registry):
+    config = '[registry_server]\nverify_every = "30d"\n'
+    one = registry(config)
+    push(one, "team/a", "v1", b"one")
+    position = one.root / "verified"
+    berthlab.until(lambda: position.exists() and position.read_text().endswith(" end\n"), "the first pass")
+    one.close()
+    damage(one, berthlab.sha256(b"one"))
+    position.write_text(f"1 sha256:{'0' * 64}\n")  # one that was interrupted
+    one = registry(config)
+    berthlab.until(lambda: one.request("HEAD", f"/v2/team/a/blobs/{berthlab.sha256(b'one')}")[0] == 404, "the damage to be found")
 
 
 @pytest.mark.parametrize("line, words", [
