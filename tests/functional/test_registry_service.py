@@ -1,0 +1,62 @@
+"""`berth registry serve` as a service among others: what probes hear, whose address it believes, what it says when it is kept waiting."""
+
+import hashlib
+import http.client
+import json
+import signal
+import subprocess
+import time
+
+import pytest
+
+import berthlab
+
+
+@pytest.fixture
+def start(tmp_path):
+    started = []
+
+    def make(*args, htpasswd=None, **settings):
+        env = {f"BERTH_REGISTRY_SERVER_{name.upper()}": str(value) for name, value in settings.items()}
+        started.append(berthlab.OwnRegistry(tmp_path / f"r{len(started)}", *args, htpasswd=htpasswd, env=env))
+        return started[-1]
+
+    yield make
+    for registry in started:
+        registry.close()
+
+
+def ask(connection, path):
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    return answer.status, answer.read()
+
+
+def test_a_balancer_hears_that_it_will_stop_before_it_does(start):
+    registry = start(shutdown_delay="10m")
+    probe = http.client.HTTPConnection("127.0.0.1", registry.port, timeout=30)
+    assert ask(probe, "/readyz") == (200, b"ok\n")
+    data = b"under way" * 1000
+    place = registry.request("POST", "/v2/a/blobs/uploads/")[1]["location"]
+    push = http.client.HTTPConnection("127.0.0.1", registry.port, timeout=30)
+    push.putrequest("PUT", f"{place}?digest=sha256:{hashlib.sha256(data).hexdigest()}")
+    push.putheader("Content-Length", str(len(data)))
+    push.endheaders(data[:5000])
+    registry.process.send_signal(signal.SIGTERM)
+    deadline = time.monotonic() + 20
+    while ask(probe, "/readyz") != (503, b"draining\n"):  # the same connection, kept
+        assert time.monotonic() < deadline
+    assert ask(probe, "/healthz") == (200, b"ok\n")
+    assert registry.request("GET", "/readyz")[0] == 503
+    push.send(data[5000:])
+    assert push.getresponse().status == 201
+    registry.push_blob("a", b"who comes is still served")
+    registry.process.send_signal(signal.SIGTERM)
+    assert registry.process.wait(20) == 0
+
+
+def test_after_the_delay_it_ends_by_itself(start):
+    registry = start(shutdown_delay="300ms")
+    began = time.monotonic()
+    registry.process.send_signal(signal.SIGTERM)
+    assert registry.process.wait(20) == 0 and time.monotonic() - began >= 0.3
