@@ -50,14 +50,20 @@ Result<std::vector<Listen>> plan(const Settings& settings) {
   return listeners;
 }
 
+std::vector<http::Network> proxies_of(const Settings& settings) {
+  std::vector<http::Network> proxies;
+  for (const std::string& proxy : settings.behind_proxy) {
+    if (const auto network = http::Network::parse(proxy)) proxies.push_back(*network);
+  }
+  return proxies;
+}
+
 http::ServerLimits limits_of(const Settings& settings) {
   http::ServerLimits limits;
   limits.connections = settings.connections;
   limits.drain = settings.drain;
   limits.connections_per_client = settings.connections_per_client;
-  for (const std::string& proxy : settings.behind_proxy) {
-    if (const auto network = http::Network::parse(proxy)) limits.uncounted.push_back(*network);
-  }
+  limits.uncounted = proxies_of(settings);
   return limits;
 }
 
@@ -174,7 +180,7 @@ class RegistryDaemon {
         page_(loop, host_->depot(), host_->gate()),
         front_(host_->registry(), page_, *metrics_, health_, browser_rules(settings_, listeners_),
                settings_.tokens || !settings_.htpasswd.empty()),
-        access_log_(front_, log_format(configuration.settings.log)),
+        access_log_(front_, log_format(configuration.settings.log), proxies_of(settings_)),
         excess_(health_),
         server_(loop, settings_.access_log ? static_cast<http::Service&>(access_log_) : front_,
                 limits_of(settings_)),

@@ -60,3 +60,14 @@ def test_after_the_delay_it_ends_by_itself(start):
     began = time.monotonic()
     registry.process.send_signal(signal.SIGTERM)
     assert registry.process.wait(20) == 0 and time.monotonic() - began >= 0.3
+
+
+def test_the_log_and_events_name_the_client_before_the_proxy(start, tmp_path):
+    for behind, address in (("127.0.0.0/8", "192.0.2.7"), ("192.0.2.0/24", None)):
+        registry = start("--behind-proxy", behind, access_log="true")
+        headers = {"X-Forwarded-For": "203.0.113.66, 192.0.2.7", "X-Forwarded-User": "alice"}
+        status, answer, _ = registry.request("GET", "/v2/", headers=headers)
+        registry.close()  # the log is whole
+        line = next(line for line in (registry.folder / "log").read_text().splitlines() if answer["x-request-id"] in line)
+        assert status == (200 if address else 403) and line.split()[2] == (address or "127.0.0.1"), line
+        assert "203.0.113.66" not in line
