@@ -84,6 +84,11 @@ Response log_in(const Frame& frame, std::string_view why) {
 }
 
 Response failed(const Frame& frame, const Error& error) {
+  if (error.code() == Code::kIo && error.retry_after()) {
+    Response response = page_reply(503, message_page(frame, "Busy", error.message()));
+    response.headers.set("Retry-After", fmt::format("{}", error.retry_after()->count()));
+    return response;
+  }
   log::error("a page could not be shown: {}", printable(error.message()));
   return page_reply(500, message_page(frame, "This failed", "The registry's log says why."));
 }

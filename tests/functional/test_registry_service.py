@@ -4,7 +4,7 @@ import hashlib
 import http.client
 import json
 import signal
-import subprocess
+import sqlite3
 import time
 
 import pytest
@@ -71,3 +71,30 @@ def test_the_log_and_events_name_the_client_before_the_proxy(start, tmp_path):
         line = next(line for line in (registry.folder / "log").read_text().splitlines() if answer["x-request-id"] in line)
         assert status == (200 if address else 403) and line.split()[2] == (address or "127.0.0.1"), line
         assert "203.0.113.66" not in line
+
+
+def test_a_catalogue_that_another_program_locks_is_busy_and_not_the_caller_s_fault(start):
+    registry = start()
+    held = registry.push_blob("a", b"here")
+    other = sqlite3.connect(registry.root / "registry.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    digest = berthlab.sha256(b"new")
+    status, headers, body = registry.request("POST", f"/v2/a/blobs/uploads/?digest={digest}", b"new")
+    assert status == 503 and int(headers["retry-after"]) > 0, body
+    error = json.loads(body)["errors"][0]
+    assert error["code"] == "UNAVAILABLE" and "locked" in error["message"] and str(registry.root) not in error["message"]
+    assert registry.request("GET", f"/v2/a/blobs/{held}")[2] == b"here"
+    other.execute("COMMIT")
+    other.close()
+    assert registry.push_blob("a", b"new") == digest
+
+
+def test_a_folder_of_a_newer_berth_is_refused_by_what_chooses_it(start, tmp_path, berth):
+    registry = start()
+    registry.close()
+    catalogue = sqlite3.connect(registry.root / "registry.db", isolation_level=None)
+    catalogue.execute("PRAGMA user_version = 99")
+    catalogue.close()
+    done = berth.run("registry", "serve", "--listen", "127.0.0.1:0", "--root", registry.root, ok=False)
+    assert done.returncode == 69 and "made by a newer Berth" in done.stderr and "--root" in done.stderr, done.stderr
+    assert "BERTH_HOME" not in done.stderr
