@@ -94,6 +94,7 @@ struct Settings {
     std::chrono::milliseconds collect_every{3'600'000};  // 0 = never by itself
     std::chrono::milliseconds collect_grace{3'600'000};
     std::chrono::milliseconds drain{10'000};
+    std::chrono::milliseconds shutdown_delay{0};  // open but not ready, before that
     bool access_log = false;
     std::vector<std::string> quotas;          // "[each] REPOSITORIES SIZE"
     std::vector<std::string> retention;       // "REPOSITORIES CONDITION..."

@@ -4,8 +4,8 @@
 // Loop thread. Names and tags are valid by oci/reference.h before they come here. What was
 // acknowledged is durable; what can be seen was verified. Absence is a nullopt or false. Failures
 // besides those of the Op: kDigestMismatch, kBadRange (an upload is elsewhere), kExhausted (disk),
-// kDenied (quota), kTooLarge, kConflict, kCorrupt. Source: distribution-spec 1.1 and its main
-// branch of 2026-07.
+// kDenied (quota), kTooLarge, kConflict, kCorrupt, kIo (with retry_after: it is busy). Source:
+// distribution-spec 1.1 and its main branch of 2026-07.
 #pragma once
 
 #include <chrono>

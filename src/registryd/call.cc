@@ -39,7 +39,7 @@ depot::Origin origin_of(const Context& context, const Call& call) {
     return printable(call.request.headers.get(name).value_or(""), 120);
   };
   return {.actor = call.caller.subject,
-          .peer = call.request.peer,
+          .peer = context.gate.address_of(call.request),
           .address = printable(context.gate.origin_of(call.request), 200),
           .method = printable(call.request.method, 20),
           .user_agent = header("User-Agent"),
