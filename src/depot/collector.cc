@@ -106,6 +106,7 @@ rt::Task<Result<Collected>> Collector::collect(rt::Op& op, CollectOptions option
     sum.bytes += freed.bytes;
     more = members == kAtOnce || freed.blobs == kAtOnce;
   }
+  CO_TRY_OK(co_await verifier_.tidy(op));
   co_return sum;
 }
 

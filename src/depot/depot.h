@@ -339,13 +339,53 @@ struct PruneOptions {
   std::string actor;
 };
 
-// Frees what nobody needs.
+// What is wrong with a stored blob or manifest, and what needs it.
+struct Damage {
+  enum class Kind {
+    kDamaged,     // its bytes are not those of its digest: its file is moved aside
+    kMissing,     // it has no file
+    kUnreadable,  // the disk does not give it; its file stays where it is
+  };
+  struct Hurt {
+    std::string repository;
+    std::vector<std::string> tags;
+  };
+  std::string digest;
+  std::uint64_t size = 0;
+  Kind kind = Kind::kDamaged;
+  std::vector<Hurt> hurts;  // of very many a part
+};
+std::string_view to_string(Damage::Kind kind);  // "damaged", "missing", "unreadable"
+
+// A pass over what is stored, as far as it is.
+struct Verification {
+  std::uint64_t pass = 0;  // its number
+  std::string repository;  // "" for all
+  bool running = true;
+  std::uint64_t blobs = 0;  // manifests are among them
+  std::uint64_t bytes = 0;
+  std::uint64_t checked = 0;
+  std::uint64_t checked_bytes = 0;
+  std::uint64_t damaged = 0;
+  std::vector<Damage> damages;   // the first ones
+  std::optional<Error> failure;  // why it ended early
+};
+
+// Frees what nobody needs, and looks whether the rest is what it was.
 struct Care {
   virtual ~Care() = default;
   virtual rt::Task<Result<Collected>> collect(rt::Op& op, CollectOptions options) = 0;
   // Removes tags and manifests by rules; what they held is the collector's to free. kInvalid names
   // a rule that is none.
   virtual rt::Task<Result<std::vector<Pruned>>> prune(rt::Op& op, PruneOptions options) = 0;
+  // Begins to read all that a repository shows ("" for everything), or joins who does that already;
+  // the number of the pass. nullopt: there is no such repository. kRateLimited: enough passes run.
+  virtual rt::Task<Result<std::optional<std::uint64_t>>> verify(rt::Op& op,
+                                                                std::string repository) = 0;
+  // How far a pass is, told when it has ended or `patience` is over. nullopt: it is not known (any
+  // more).
+  virtual rt::Task<Result<std::optional<Verification>>> verification(
+      rt::Op& op, std::uint64_t pass, std::chrono::milliseconds patience) = 0;
 };
 
 // Something that happened. A push that tags has one for each tag.

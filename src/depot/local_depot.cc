@@ -27,7 +27,8 @@ LocalDepot::LocalDepot(std::unique_ptr<Shelf> shelf, std::unique_ptr<LocalUpload
       lists_(*shelf_),
       models_(*shelf_),
       pruner_(*shelf_, outbox_, std::move(retention), rules.grace),
-      collector_(*shelf_, pruner_),
+      verifier_(*shelf_, rules.verify_rate),
+      collector_(*shelf_, pruner_, verifier_),
       intake_(*shelf_, disk_reserve) {}
 
 }  // namespace berth::depot

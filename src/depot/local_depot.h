@@ -25,6 +25,7 @@ struct Rules {
   std::vector<Subscription> subscriptions;
   // For a catalogue that another program keeps locked.
   std::chrono::milliseconds patience{10'000};
+  std::uint64_t verify_rate = 0;  // depot/verifier.h
 };
 
 class LocalDepot {
@@ -40,6 +41,7 @@ class LocalDepot {
   Intake& intake() { return intake_; }
   LocalUploads& uploads() { return *uploads_; }
   Collector& collector() { return collector_; }
+  Verifier& verifier() { return verifier_; }
   bool has_retention() const { return pruner_.has_rules(); }
   const std::string& root() const { return shelf_->root().path(); }
 
@@ -55,6 +57,7 @@ class LocalDepot {
   LocalLists lists_;
   LocalModels models_;
   Pruner pruner_;
+  Verifier verifier_;
   Collector collector_;
   LocalIntake intake_;
 };

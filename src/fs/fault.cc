@@ -13,7 +13,7 @@ namespace berth::fs::fault {
 namespace {
 
 constexpr std::array<std::string_view, kOperations> kWords = {
-    "open", "write", "sync", "rename", "link", "allocate", "dbwrite"};
+    "open", "write", "sync", "rename", "link", "allocate", "dbwrite", "read"};
 
 std::optional<Operation> operation_of(std::string_view word) {
   for (std::size_t at = 0; at < kWords.size(); ++at) {
@@ -91,7 +91,7 @@ const bool kArmed = traces() || !faults().empty();
 
 int due(Operation operation) {
   static const bool kTraces = traces();
-  if (kTraces) trace(kWords[static_cast<std::size_t>(operation)]);
+  if (kTraces && operation != Operation::kRead) trace(kWords[static_cast<std::size_t>(operation)]);
   const std::uint64_t turn = counts[static_cast<std::size_t>(operation)].fetch_add(1) + 1;
   for (const Fault& fault : faults()) {
     if (fault.operation != operation) continue;

@@ -2,10 +2,11 @@
 // system had refused it.
 //
 // BERTH_FAULT=OPERATION:N:ERROR[:sticky][,…] in the environment; without it each call costs one
-// load of a bool. OPERATION: open, write, sync, rename, link, allocate, dbwrite (of the catalogue).
-// ERROR: ENOSPC, EIO, EMFILE, EDQUOT, EROFS, or `short` (a write takes half). `sticky`: from the
-// n-th on, every one. BERTH_FAULT=trace lets nothing fail and writes a line "fault OPERATION" on
-// standard error for each call. For tests only; any thread. docs/dev/faults.md.
+// load of a bool. OPERATION: open, read, write, sync, rename, link, allocate, dbwrite (of the
+// catalogue). ERROR: ENOSPC, EIO, EMFILE, EDQUOT, EROFS, or `short` (a write takes half). `sticky`:
+// from the n-th on, every one. BERTH_FAULT=trace lets nothing fail and writes a line "fault
+// OPERATION" on standard error for each call but reads, of which there are many. For tests only;
+// any thread. docs/dev/faults.md.
 #pragma once
 
 #include <string_view>
@@ -15,8 +16,8 @@
 
 namespace berth::fs::fault {
 
-enum class Operation { kOpen, kWrite, kSync, kRename, kLink, kAllocate, kDatabaseWrite };
-inline constexpr int kOperations = 7;
+enum class Operation { kOpen, kWrite, kSync, kRename, kLink, kAllocate, kDatabaseWrite, kRead };
+inline constexpr int kOperations = 8;
 inline constexpr int kShort = -1;  // in place of an errno: the write takes half of its bytes
 
 struct Fault {

@@ -24,8 +24,8 @@ TEST(Fault, IsReadFromItsWords) {
 }
 
 TEST(Fault, WhatDoesNotParseIsRefused) {
-  for (const char* text : {"", "write", "write:0:EIO", "write:x:EIO", "write:1:EWHAT", "read:1:EIO",
-                           "sync:1:short", "write:1:EIO:often", "write:1:EIO,"}) {
+  for (const char* text : {"", "write", "write:0:EIO", "write:x:EIO", "write:1:EWHAT",
+                           "readdir:1:EIO", "sync:1:short", "write:1:EIO:often", "write:1:EIO,"}) {
     EXPECT_FALSE(fault::parse(text)) << text;
   }
 }
@@ -87,9 +87,24 @@ TEST_F(FaultChild, DISABLED_ShortWriteIsContinued) {
   EXPECT_EQ(dir->read_small("a", 100).value_or(""), "a whole sentence");
 }
 
+TEST_F(FaultChild, DISABLED_SecondReadFails) {
+  auto dir = Dir::open(path);
+  ASSERT_TRUE(dir);
+  ASSERT_TRUE(dir->replace("a", "a sentence"));
+  EXPECT_TRUE(dir->read_small("a", 100));
+  const auto second = dir->read_small("a", 100);
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().code(), Code::kIo);
+}
+
 TEST_F(FaultProcess, NthWriteFails) {
   EXPECT_EQ(run_self("write:2:ENOSPC", "SecondWriteFailsOnce"), 0);
   EXPECT_NE(run_self("write:1:ENOSPC", "SecondWriteFailsOnce"), 0);
+}
+
+TEST_F(FaultProcess, NthReadFails) {
+  EXPECT_EQ(run_self("read:2:EIO", "SecondReadFails"), 0);
+  EXPECT_NE(run_self("read:1:EIO", "SecondReadFails"), 0);
 }
 
 TEST_F(FaultProcess, StickyFaultStays) {

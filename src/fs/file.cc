@@ -102,6 +102,7 @@ Result<FileInfo> File::info() const {
 
 Result<std::size_t> File::read_at(std::uint64_t offset, MutableBytes into) const {
   std::size_t have = 0;
+  if (fails(Operation::kRead)) return fail_errno(errno, fmt::format("cannot read {}", name_));
   while (have < into.size()) {
     const ssize_t n = ::pread(fd_.get(), into.data() + have, into.size() - have,
                               static_cast<off_t>(offset + have));
