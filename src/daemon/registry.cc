@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "daemon/access_log.h"
+#include "daemon/excess.h"
 #include "daemon/listen.h"
 #include "daemon/log_settings.h"
 #include "daemon/notify.h"
@@ -139,19 +140,13 @@ class Front : public http::Service {
   bool any_secure_host_;
 };
 
-// What a client with too many connections hears on those. Whoever asks for its health still hears
-// that.
-class Excess : public http::Service {
+// Whoever asks for its health hears that also on connections that are too many.
+class HealthOrExcess : public http::Service {
  public:
-  explicit Excess(const Health& health) : health_(health) {}
+  explicit HealthOrExcess(const Health& health) : health_(health) {}
   rt::Task<Result<http::Response>> handle(rt::Op&, http::Request request) override {
     if (Health::owns(request.url.path)) co_return health_.answer(request);
-    http::Response response = http::reply(
-        429, "application/json",
-        R"({"errors":[{"code":"TOOMANYREQUESTS","message":"your address has as many connections )"
-        R"(open as one may have: close some and ask again"}]})");
-    response.headers.set("Retry-After", "1");
-    co_return response;
+    co_return too_many_connections();
   }
 
  private:
@@ -209,7 +204,7 @@ class RegistryDaemon {
   Health health_;
   Front front_;
   AccessLog access_log_;
-  Excess excess_;
+  HealthOrExcess excess_;
   http::Server server_;
   rt::Scope background_;
   rt::Op op_;

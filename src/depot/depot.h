@@ -211,8 +211,20 @@ struct TagList {
   std::size_t total = 0;
 };
 
+// Another registry whose content this is, and since when it could not be asked.
+struct Stale {
+  std::string upstream;
+  std::chrono::sys_seconds since;
+};
+
 struct Lists {
   virtual ~Lists() = default;
+  // Whether the last answer to a question was given without the registry that knows: what a tag
+  // stands for, the list of tags (""), what refers to a digest (its text).
+  virtual std::optional<Stale> stale(const std::string& /*repository*/,
+                                     const std::string& /*question*/) {
+    return std::nullopt;
+  }
   // nullopt: there is no such repository.
   virtual rt::Task<Result<std::optional<Page>>> tags(rt::Op& op, std::string repository,
                                                      PageRequest request) = 0;
