@@ -96,6 +96,7 @@ struct Settings {
     std::chrono::milliseconds verify_every{0};  // 0 = never by itself
     std::uint64_t verify_rate = 64u << 20;      // bytes a second; 0 = no limit
     std::chrono::milliseconds drain{10'000};
+    std::chrono::milliseconds shutdown_delay{0};  // open but not ready, before that
     bool access_log = false;
     std::vector<std::string> quotas;          // "[each] REPOSITORIES SIZE"
     std::vector<std::string> retention;       // "REPOSITORIES CONDITION..."

@@ -311,6 +311,9 @@ void add_registry_server(std::vector<Key>& keys) {
                      rules(BERTH_MEMBER(registry_server.retention))));
   keys.push_back(key("registry_server.drain", {}, "time that requests have to finish at the end",
                      duration(BERTH_MEMBER(registry_server.drain), Forever::kNo)));
+  keys.push_back(key("registry_server.shutdown_delay", {},
+                     "before that: time that it still serves, with /readyz 503",
+                     duration(BERTH_MEMBER(registry_server.shutdown_delay), Forever::kNo)));
   keys.push_back(key("registry_server.access_log", {}, "a line on stderr for each request",
                      on_off(BERTH_MEMBER(registry_server.access_log))));
   keys.push_back(key("registry_server.mirrors", {},

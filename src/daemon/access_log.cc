@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "crypto/hash.h"
+#include "http/forwarded.h"
 #include "json/json.h"
 
 namespace berth::daemon {
@@ -51,15 +52,18 @@ std::string as_text(const Line& line) {
 
 }  // namespace
 
-AccessLog::AccessLog(http::Service& inner, log::Format format)
-    : inner_(inner), format_(format), prefix_(crypto::random_hex(6)) {}
+AccessLog::AccessLog(http::Service& inner, log::Format format, std::vector<http::Network> proxies)
+    : inner_(inner),
+      format_(format),
+      proxies_(std::move(proxies)),
+      prefix_(crypto::random_hex(6)) {}
 
 rt::Task<Result<http::Response>> AccessLog::handle(rt::Op& op, http::Request request) {
   const auto begun = std::chrono::steady_clock::now();
   Line line{.id = fmt::format("{}-{}", prefix_, ++count_),
             .time = format_rfc3339(
                 std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now())),
-            .peer = request.peer,
+            .peer = http::client_address(request, proxies_),
             .method = printable(request.method, 20),
             .path = printable(request.url.path, kLongestPath),
             .agent = printable(request.headers.get("User-Agent").value_or(""), 120)};

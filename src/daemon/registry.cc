@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "daemon/access_log.h"
+#include "daemon/excess.h"
 #include "daemon/listen.h"
 #include "daemon/log_settings.h"
 #include "daemon/notify.h"
@@ -50,25 +51,50 @@ Result<std::vector<Listen>> plan(const Settings& settings) {
   return listeners;
 }
 
+std::vector<http::Network> proxies_of(const Settings& settings) {
+  std::vector<http::Network> proxies;
+  for (const std::string& proxy : settings.behind_proxy) {
+    if (const auto network = http::Network::parse(proxy)) proxies.push_back(*network);
+  }
+  return proxies;
+}
+
 http::ServerLimits limits_of(const Settings& settings) {
   http::ServerLimits limits;
   limits.connections = settings.connections;
   limits.drain = settings.drain;
   limits.connections_per_client = settings.connections_per_client;
-  for (const std::string& proxy : settings.behind_proxy) {
-    if (const auto network = http::Network::parse(proxy)) limits.uncounted.push_back(*network);
-  }
+  limits.uncounted = proxies_of(settings);
   return limits;
 }
+
+// What probes ask: whether the process lives, and whether it wants more work. A registry that is
+// about to stop lives and wants none.
+class Health {
+ public:
+  static bool owns(std::string_view path) { return path == "/healthz" || path == "/readyz"; }
+  void drain() { draining_ = true; }
+  http::Response answer(const http::Request& request) const {
+    const bool draining = draining_ && request.url.path == "/readyz";
+    http::Response response = http::reply(draining ? 503 : 200, "text/plain; charset=utf-8",
+                                          draining ? "draining\n" : "ok\n");
+    response.headers.set("Cache-Control", "no-store");
+    return response;
+  }
+
+ private:
+  bool draining_ = false;
+};
 
 // The registry, its health, its metrics and its page, behind the rules for browsers.
 class Front : public http::Service {
  public:
   Front(registryd::Registry& registry, registryd::WebPage& page, const metrics::Registry& metrics,
-        http::BrowserRules rules, bool any_secure_host)
+        const Health& health, http::BrowserRules rules, bool any_secure_host)
       : registry_(registry),
         page_(page),
         metrics_(metrics),
+        health_(health),
         rules_(std::move(rules)),
         any_secure_host_(any_secure_host) {}
 
@@ -84,14 +110,13 @@ class Front : public http::Service {
     if (request.method != "GET" && request.method != "HEAD") co_return only_reads();
     if (request.url.path == "/metrics")
       co_return http::reply(200, "text/plain; version=0.0.4; charset=utf-8", metrics_.text());
-    co_return http::reply(200, "text/plain; charset=utf-8", "ok\n");
+    co_return health_.answer(request);
   }
 
  private:
   static bool is_page(const http::Request& request) {
     const std::string& path = request.url.path;
-    return !registryd::Registry::owns(path) && path != "/healthz" && path != "/readyz" &&
-           path != "/metrics";
+    return !registryd::Registry::owns(path) && !Health::owns(path) && path != "/metrics";
   }
   static http::Response only_reads() {
     http::Response response = http::reply(405, "text/plain; charset=utf-8", "only GET and HEAD\n");
@@ -110,24 +135,22 @@ class Front : public http::Service {
   registryd::Registry& registry_;
   registryd::WebPage& page_;
   const metrics::Registry& metrics_;
+  const Health& health_;
   http::BrowserRules rules_;
   bool any_secure_host_;
 };
 
-// What a client with too many connections hears on those. Whoever asks for its health still hears
-// that.
-class Excess : public http::Service {
+// Whoever asks for its health hears that also on connections that are too many.
+class HealthOrExcess : public http::Service {
  public:
+  explicit HealthOrExcess(const Health& health) : health_(health) {}
   rt::Task<Result<http::Response>> handle(rt::Op&, http::Request request) override {
-    if (request.url.path == "/healthz" || request.url.path == "/readyz")
-      co_return http::reply(200, "text/plain; charset=utf-8", "ok\n");
-    http::Response response = http::reply(
-        429, "application/json",
-        R"({"errors":[{"code":"TOOMANYREQUESTS","message":"your address has as many connections )"
-        R"(open as one may have: close some and ask again"}]})");
-    response.headers.set("Retry-After", "1");
-    co_return response;
+    if (Health::owns(request.url.path)) co_return health_.answer(request);
+    co_return too_many_connections();
   }
+
+ private:
+  const Health& health_;
 };
 
 http::BrowserRules browser_rules(const Settings& settings, const std::vector<Listen>& listeners) {
@@ -150,13 +173,15 @@ class RegistryDaemon {
         metrics_(std::move(metrics)),
         host_(std::move(host)),
         page_(loop, host_->depot(), host_->gate()),
-        front_(host_->registry(), page_, *metrics_, browser_rules(settings_, listeners_),
+        front_(host_->registry(), page_, *metrics_, health_, browser_rules(settings_, listeners_),
                settings_.tokens || !settings_.htpasswd.empty()),
-        access_log_(front_, log_format(configuration.settings.log)),
+        access_log_(front_, log_format(configuration.settings.log), proxies_of(settings_)),
+        excess_(health_),
         server_(loop, settings_.access_log ? static_cast<http::Service&>(access_log_) : front_,
                 limits_of(settings_)),
         background_(loop),
-        op_("registry") {
+        op_("registry"),
+        delaying_("shutdown delay") {
     server_.answer_excess(excess_);
   }
 
@@ -167,6 +192,7 @@ class RegistryDaemon {
   Result<http::TcpEndpoint> listen_on(const Listen& listen);
   void on_signal(int number);
   static rt::Task<Status> reload(RegistryDaemon& daemon);
+  static rt::Task<Status> stop_after_delay(RegistryDaemon& daemon);
 
   rt::Loop& loop_;
   config::Inputs inputs_;
@@ -175,12 +201,14 @@ class RegistryDaemon {
   std::unique_ptr<metrics::Registry> metrics_;
   std::unique_ptr<RegistryHost> host_;
   registryd::WebPage page_;
+  Health health_;
   Front front_;
   AccessLog access_log_;
-  Excess excess_;
+  HealthOrExcess excess_;
   http::Server server_;
   rt::Scope background_;
   rt::Op op_;
+  rt::Op delaying_;
   bool stop_asked_ = false;
 };
 
@@ -209,6 +237,7 @@ rt::Task<Status> RegistryDaemon::run() {
   host_->start();
   notify(inputs_.environment, fmt::format("READY=1\nMAINPID={}", ::getpid()));
   Status served = co_await server_.serve(op_);
+  delaying_.cancel();
   (void)co_await background_.join();
   (void)co_await host_->close();
   if (!served && stop_asked_) co_return Status();
@@ -226,7 +255,18 @@ void RegistryDaemon::on_signal(int number) {
   }
   stop_asked_ = true;
   notify(inputs_.environment, "STOPPING=1");
-  server_.stop();
+  health_.drain();
+  if (settings_.shutdown_delay.count() == 0) return server_.stop();
+  fmt::print(stderr, "stopping in {}: /readyz says so, a second signal stops at once\n",
+             format_duration(settings_.shutdown_delay));
+  background_.spawn(stop_after_delay(*this));
+}
+
+// Time for a balancer to hear that this registry is not ready, and to send its clients elsewhere.
+rt::Task<Status> RegistryDaemon::stop_after_delay(RegistryDaemon& daemon) {
+  (void)co_await rt::sleep_for(daemon.delaying_, daemon.settings_.shutdown_delay);
+  daemon.server_.stop();
+  co_return Status();
 }
 
 rt::Task<Status> RegistryDaemon::reload(RegistryDaemon& daemon) {

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 
@@ -6,6 +7,7 @@
 #include "base/text.h"
 #include "daemon/daemon.h"
 #include "daemon/engines.h"
+#include "daemon/excess.h"
 #include "daemon/listen.h"
 #include "daemon/log_settings.h"
 #include "daemon/notify.h"
@@ -51,6 +53,15 @@ http::ServerLimits server_limits(const config::Settings& settings) {
   http::ServerLimits limits;
   limits.drain = settings.server.drain;
   limits.connections = settings.server.connections;
+  if (!settings.server.registry) return limits;
+  // The registry is for many machines: one of them is not to keep the others from it, nor the
+  // API's callers.
+  limits.connections_per_client =
+      std::min(settings.registry_server.connections_per_client, limits.connections / 2);
+  for (const auto* proxies :
+       {&settings.server.behind_proxy, &settings.registry_server.behind_proxy})
+    for (const std::string& proxy : *proxies)
+      if (const auto network = http::Network::parse(proxy)) limits.uncounted.push_back(*network);
   return limits;
 }
 
@@ -95,6 +106,7 @@ class Daemon {
         background_(loop),
         op_("serve"),
         stopping_("stop") {
+    if (host_) server_.answer_excess(excess_);
     both_.reconfigure(
         api_options(configuration_.settings, configuration_.paths, listeners_).browser);
     keep_log();
@@ -124,6 +136,7 @@ class Daemon {
   Engines engines_;
   api::Api api_;
   Both both_;
+  Excess excess_;
   http::Server server_;
   rt::Scope background_;  // reloads
   rt::Op op_;

@@ -4,8 +4,8 @@
 // Loop thread. Names and tags are valid by oci/reference.h before they come here. What was
 // acknowledged is durable; what can be seen was verified. Absence is a nullopt or false. Failures
 // besides those of the Op: kDigestMismatch, kBadRange (an upload is elsewhere), kExhausted (disk),
-// kDenied (quota), kTooLarge, kConflict, kCorrupt. Source: distribution-spec 1.1 and its main
-// branch of 2026-07.
+// kDenied (quota), kTooLarge, kConflict, kCorrupt, kIo (with retry_after: it is busy). Source:
+// distribution-spec 1.1 and its main branch of 2026-07.
 #pragma once
 
 #include <chrono>
@@ -211,8 +211,20 @@ struct TagList {
   std::size_t total = 0;
 };
 
+// Another registry whose content this is, and since when it could not be asked.
+struct Stale {
+  std::string upstream;
+  std::chrono::sys_seconds since;
+};
+
 struct Lists {
   virtual ~Lists() = default;
+  // Whether the last answer to a question was given without the registry that knows: what a tag
+  // stands for, the list of tags (""), what refers to a digest (its text).
+  virtual std::optional<Stale> stale(const std::string& /*repository*/,
+                                     const std::string& /*question*/) {
+    return std::nullopt;
+  }
   // nullopt: there is no such repository.
   virtual rt::Task<Result<std::optional<Page>>> tags(rt::Op& op, std::string repository,
                                                      PageRequest request) = 0;

@@ -57,6 +57,50 @@ TEST_F(DepotTest, AManifestWhoseFileIsDamagedIsNotServed) {
   EXPECT_TRUE(run(seam().manifests.find_manifest(op_, "a", digest)).value());
 }
 
+TEST_F(DepotTest, ACatalogueThatAnotherProgramLocksIsToldAndNothingIsLost) {
+  open({.disk_reserve = 0}, {.patience = std::chrono::milliseconds(50)});
+  put("a", manifest({"one"}, {"v1"}));
+  const std::string id = begin("a");
+  ASSERT_TRUE(append("a", id, "weights"));
+  const oci::Digest digest = oci::Digest::of(as_bytes("weights"));
+  auto other = store::Database::open(root() + "/registry.db", store::Database::Mode::kReadWrite);
+  ASSERT_TRUE(other);
+  ASSERT_TRUE((*other)->run("BEGIN IMMEDIATE"));
+  const Status done = finish("a", id, digest);
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().code(), Code::kIo);
+  EXPECT_TRUE(done.error().retry_after()) << done.error().message();
+  EXPECT_EQ(done.error().message().find(root()), std::string::npos) << done.error().message();
+  EXPECT_TRUE(resolve("a", "v1")) << "reading goes on";
+  ASSERT_TRUE((*other)->run("COMMIT"));
+  EXPECT_EQ(push("a", "weights"), digest);
+  EXPECT_EQ(find("a", digest), 7u);
+}
+
+TEST_F(DepotTest, ARefusalOfAFolderNamesWhatChoosesIt) {
+  put("a", manifest({"one"}, {"v1"}));
+  close();
+  {
+    auto newer = store::Database::open(root() + "/registry.db", store::Database::Mode::kReadWrite);
+    ASSERT_TRUE(newer && (*newer)->script("PRAGMA user_version = 99"));
+  }
+  rt::Loop loop;
+  const auto refused = LocalDepot::open(loop, root());
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), Code::kUnsupported);
+  const std::string other = folder_.path() + "/other";
+  std::filesystem::create_directory(other);
+  std::ofstream(other + "/letters") << "x";
+  const auto foreign = LocalDepot::open(loop, other);
+  ASSERT_FALSE(foreign);
+  EXPECT_EQ(foreign.error().code(), Code::kInvalid);
+  for (const std::string& said : {refused.error().message(), foreign.error().message()}) {
+    EXPECT_NE(said.find("registry"), std::string::npos) << said;
+    EXPECT_NE(said.find("with --root"), std::string::npos) << said;
+    EXPECT_EQ(said.find("BERTH_HOME"), std::string::npos) << said;
+  }
+}
+
 TEST_F(DepotTest, BlobsWithoutTheirCatalogueAreNotTakenForAnEmptyRegistry) {
   const oci::Digest digest = push("a", "weights");
   close();

@@ -6,7 +6,7 @@ Result<std::unique_ptr<LocalDepot>> LocalDepot::open(rt::Loop& loop, const std::
                                                      LocalUploads::Limits limits, Rules rules) {
   TRY(Quotas quotas, Quotas::parse(rules.quotas));
   TRY(auto retention, RetentionRule::parse_all(rules.retention));
-  TRY(auto shelf, Shelf::open(loop, root));
+  TRY(auto shelf, Shelf::open(loop, root, rules.patience));
   TRY_OK(shelf->set_quotas(std::move(quotas)));
   TRY(auto uploads, LocalUploads::open(*shelf, limits));
   std::unique_ptr<LocalDepot> depot(new LocalDepot(std::move(shelf), std::move(uploads),

@@ -23,6 +23,8 @@ struct Rules {
   std::vector<std::string> retention;                 // depot/retention.h
   std::chrono::seconds grace{std::chrono::hours(1)};  // what came since is not pruned
   std::vector<Subscription> subscriptions;
+  // For a catalogue that another program keeps locked.
+  std::chrono::milliseconds patience{10'000};
   std::uint64_t verify_rate = 0;  // depot/verifier.h
 };
 

@@ -49,6 +49,12 @@ Status touch(const fs::Dir& root, const oci::Digest& digest) {
   return fail_errno(errno, fmt::format("cannot touch {}", folder->path()));
 }
 
+// A failure of upstream stays what it is; one of the registry's own files names one of them.
+Status told_apart(Status done, const fs::Dir& root) {
+  if (done || done.error().message().find(root.path()) == std::string::npos) return done;
+  return std::unexpected(of_disk(done.error()));
+}
+
 constexpr std::chrono::minutes kTouchEvery{1};
 
 rt::Task<Status> keep_young(rt::Op& op, Shelf& shelf, oci::Digest digest) {
@@ -93,11 +99,11 @@ rt::Task<Status> LocalIntake::take_in(rt::Op& op, std::string repository,
   rt::Op until_done(op);
   rt::Scope beside(shelf_.loop());
   beside.spawn(keep_young(until_done, shelf_, blob.digest));
-  const Status done = co_await shelf_.take_in(op, blob, from, progress, std::move(options));
+  Status done = co_await shelf_.take_in(op, blob, from, progress, std::move(options));
   until_done.cancel();
   (void)co_await beside.join();
   shelf_.blobs.erase(Shelf::key(repository, blob.digest.string()));
-  co_return done;
+  co_return told_apart(std::move(done), shelf_.root());
 }
 
 }  // namespace berth::depot

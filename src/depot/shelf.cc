@@ -9,6 +9,8 @@
 namespace berth::depot {
 namespace {
 
+constexpr std::chrono::seconds kAskAgain{5};
+
 // A registry's folder looks like a store's; the two must not take each other's blobs.
 Status check_kind(const fs::Dir& root) {
   TRY(const auto models, root.find(store::kCatalogueFile));
@@ -58,8 +60,10 @@ const store::Schema& schema() {
   return schema;
 }
 
-Result<std::unique_ptr<Shelf>> Shelf::open(rt::Loop& loop, const std::string& root) {
-  TRY(auto opened, store::Layout::open(root, store::Layout::Access::kReadWrite));
+Result<std::unique_ptr<Shelf>> Shelf::open(rt::Loop& loop, const std::string& root,
+                                           std::chrono::milliseconds patience) {
+  TRY(auto opened, store::Layout::open(root, store::Layout::Access::kReadWrite,
+                                       {.kind = "registry", .chosen_with = "--root"}));
   const auto layout = std::make_shared<const store::Layout>(std::move(opened));
   TRY_OK(check_kind(layout->root()));
   TRY(auto lock,
@@ -75,16 +79,16 @@ Result<std::unique_ptr<Shelf>> Shelf::open(rt::Loop& loop, const std::string& ro
   TRY(std::shared_ptr<store::Catalog> writing, store::Catalog::open(*layout, schema()));
   TRY(std::shared_ptr<store::Catalog> reading, store::Catalog::open(*layout, schema()));
   return std::unique_ptr<Shelf>(
-      new Shelf(loop, layout, std::move(writing), std::move(reading), std::move(*lock)));
+      new Shelf(loop, layout, std::move(writing), std::move(reading), std::move(*lock), patience));
 }
 
 Shelf::Shelf(rt::Loop& loop, std::shared_ptr<const store::Layout> layout,
              std::shared_ptr<store::Catalog> writing, std::shared_ptr<store::Catalog> reading,
-             fs::Lock lock)
+             fs::Lock lock, std::chrono::milliseconds patience)
     : loop_(loop),
       layout_(std::move(layout)),
-      writer_(loop, layout_, std::move(writing)),
-      reader_(loop, layout_, std::move(reading)),
+      writer_(loop, layout_, std::move(writing), patience),
+      reader_(loop, layout_, std::move(reading), patience),
       settler_(writer_, store::Catalog::Durability::kFull),
       lock_(std::move(lock)) {}
 
@@ -127,6 +131,12 @@ Error of_disk(const Error& error) {
     case Code::kNotFound:
     case Code::kConflict:
       return Error(Code::kIo, error.message());
+    case Code::kTimeout:
+      log::warning("a request was not done: {}", printable(error.message()));
+      return Error(Code::kIo,
+                   "another program keeps the registry's catalogue locked: ask again, or ask its "
+                   "operator")
+          .with_retry_after(kAskAgain);
     default:
       return error;
   }

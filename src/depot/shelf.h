@@ -28,7 +28,8 @@ class Shelf {
  public:
   // Blocking. kConflict when another process serves this folder; kInvalid when it holds something
   // else.
-  static Result<std::unique_ptr<Shelf>> open(rt::Loop& loop, const std::string& root);
+  static Result<std::unique_ptr<Shelf>> open(rt::Loop& loop, const std::string& root,
+                                             std::chrono::milliseconds patience);
 
   rt::Loop& loop() { return loop_; }
   const store::Layout& layout() const { return *layout_; }
@@ -38,7 +39,7 @@ class Shelf {
   // One consistent state of the catalogue.
   template <class Work>
   rt::Task<std::invoke_result_t<Work, Database&>> read(rt::Op& op, Work work) {
-    return reader_.read(op, std::move(work));
+    return unless_busy(reader_.read(op, std::move(work)));
   }
   // The same before anything is served. Blocking.
   template <class Work>
@@ -75,7 +76,9 @@ class Shelf {
  private:
   Shelf(rt::Loop& loop, std::shared_ptr<const store::Layout> layout,
         std::shared_ptr<store::Catalog> writing, std::shared_ptr<store::Catalog> reading,
-        fs::Lock lock);
+        fs::Lock lock, std::chrono::milliseconds patience);
+  template <class T>
+  static rt::Task<T> unless_busy(rt::Task<T> reading);
 
   static constexpr std::size_t kTagBytes = std::size_t{8} << 20;
   static constexpr std::size_t kManifestBytes = std::size_t{32} << 20;
@@ -92,13 +95,23 @@ class Shelf {
 };
 
 // A fault of the registry's own files as its caller is told of it: none of his (kDenied, kNotFound
-// and kConflict become kIo), and without their paths, which the log has.
+// and kConflict become kIo), and without their paths, which the log has. A catalogue that another
+// program keeps locked is kIo as well, with the time after which one may ask again.
 Error of_disk(const Error& error);
 template <class T>
 Result<T> of_disk(Result<T> result) {
   if (!result) return std::unexpected(of_disk(result.error()));
   return result;
 }
+
+template <class T>
+rt::Task<T> Shelf::unless_busy(rt::Task<T> reading) {
+  T done = co_await std::move(reading);
+  if (!done && done.error().code() == Code::kTimeout)
+    co_return std::unexpected(of_disk(done.error()));
+  co_return done;
+}
+
 // Whether a blob's file is what its row says; the log tells of one that is not. Blocking.
 Result<bool> is_whole(const Shelf& shelf, const oci::Digest& digest, std::uint64_t size);
 void log_damage(const oci::Digest& digest);

@@ -4,7 +4,6 @@
 #include <arpa/inet.h>
 #include <cstring>
 #include <netinet/in.h>
-#include <optional>
 #include <string>
 
 #include "base/text.h"
@@ -18,6 +17,8 @@ struct Parsed {
 };
 
 std::optional<Parsed> parse_address(std::string_view text) {
+  // What has more is none, and inet_pton() would read a NUL as the end.
+  if (text.size() >= INET6_ADDRSTRLEN || text.contains('\0')) return std::nullopt;
   Parsed parsed;
   const std::string copy(text);
   unsigned char v4[4];
@@ -33,20 +34,33 @@ std::optional<Parsed> parse_address(std::string_view text) {
 
 constexpr std::size_t kClientBytes = 8;  // of an IPv6 address: a /64
 
+bool is_mapped(const Parsed& parsed) {
+  return IN6_IS_ADDR_V4MAPPED(reinterpret_cast<const in6_addr*>(parsed.bytes.data()));
+}
+
+std::string text_of(const Parsed& parsed) {
+  char text[INET6_ADDRSTRLEN] = {};
+  if (is_mapped(parsed)) {
+    ::inet_ntop(AF_INET, parsed.bytes.data() + 12, text, sizeof text);
+  } else {
+    ::inet_ntop(AF_INET6, parsed.bytes.data(), text, sizeof text);
+  }
+  return text;
+}
+
 }  // namespace
+
+std::optional<std::string> canonical_address(std::string_view text) {
+  const auto parsed = parse_address(text);
+  return parsed ? std::optional(text_of(*parsed)) : std::nullopt;
+}
 
 std::string client_network(std::string_view address) {
   auto parsed = parse_address(address);
   if (!parsed) return std::string(address);
-  auto& bytes = parsed->bytes;
-  char text[INET6_ADDRSTRLEN] = {};
-  if (IN6_IS_ADDR_V4MAPPED(reinterpret_cast<const in6_addr*>(bytes.data()))) {
-    ::inet_ntop(AF_INET, bytes.data() + 12, text, sizeof text);
-    return text;
-  }
-  std::fill(bytes.begin() + kClientBytes, bytes.end(), 0);
-  ::inet_ntop(AF_INET6, bytes.data(), text, sizeof text);
-  return std::string(text) + "/64";
+  if (is_mapped(*parsed)) return text_of(*parsed);
+  std::fill(parsed->bytes.begin() + kClientBytes, parsed->bytes.end(), 0);
+  return text_of(*parsed) + "/64";
 }
 
 Result<Network> Network::parse(std::string_view text) {

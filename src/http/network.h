@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -20,6 +21,9 @@ class Network {
   std::array<unsigned char, 16> address_{};
   unsigned prefix_ = 0;
 };
+
+// An IPv4 or IPv6 address in its usual form ("::ffff:192.0.2.1" is IPv4); nullopt: it is none.
+std::optional<std::string> canonical_address(std::string_view text);
 
 // What counts as one client: an IPv4 address, or the /64 of an IPv6 address, since whoever has one
 // has all of them. Anything else as it is.

@@ -47,6 +47,25 @@ Status Core::check_changeable(const std::string& repository) const {
               repository, place.upstream->name(), place.upstream->name());
 }
 
+void Core::answered(const Place& place, const std::string& question) {
+  place.upstream->answered();
+  stale_answers.erase(place.repository + "\n" + question);
+}
+
+void Core::answered_stale(const Place& place, const std::string& question, const Error& why) {
+  place.upstream->serves_stale(why);
+  stale_answers.put(place.repository + "\n" + question, place.upstream->away_since(), 0);
+}
+
+std::optional<depot::Stale> Core::stale(const std::string& repository,
+                                        const std::string& question) {
+  const Place place = place_of(repository);
+  if (!place) return std::nullopt;
+  const auto* since = stale_answers.find(repository + "\n" + question);
+  if (since == nullptr) return std::nullopt;
+  return depot::Stale{.upstream = place.upstream->name(), .since = *since};
+}
+
 // In the order in which they are made; the references among them point upwards.
 struct Mirror::Parts {
   Parts(rt::Loop& loop, depot::Depot local, depot::Intake& intake, Options options)

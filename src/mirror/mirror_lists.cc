@@ -54,7 +54,7 @@ rt::Task<Result<std::optional<depot::Page>>> MirrorLists::tags(rt::Op& op, std::
     if (!asked) {
       CO_TRY(auto here, co_await local.tags(op, repository, std::move(request)));
       if (!here) co_return std::unexpected(std::move(asked.error()));
-      place.upstream->serves_stale(asked.error());
+      core_.answered_stale(place, "", asked.error());
       co_return std::move(here);
     }
     names = std::move(*asked);
@@ -74,7 +74,7 @@ rt::Task<Result<MirrorLists::Names>> MirrorLists::ask_tags(Place place) {
   } else if (listed.error().code() != Code::kNotFound) {
     co_return std::unexpected(place.upstream->told(std::move(listed.error())));
   }
-  place.upstream->answered();
+  core_.answered(place, "");
   tags_.put(place.repository, names, names ? bytes_of(*names) : 0);
   co_return names;
 }
@@ -98,7 +98,7 @@ rt::Task<Result<std::vector<depot::Referrer>>> MirrorLists::referrers(rt::Op& op
   // Only for what is known here: a list that is empty would say that nobody signed it.
   CO_TRY(const auto here, co_await core_.local.manifests.find_manifest(op, repository, subject));
   if (!here) co_return std::unexpected(std::move(asked.error()));
-  place.upstream->serves_stale(asked.error());
+  core_.answered_stale(place, subject.string(), asked.error());
   co_return co_await local.referrers(op, std::move(repository), std::move(subject),
                                      std::move(request));
 }
@@ -118,7 +118,7 @@ rt::Task<Result<MirrorLists::Referrers>> MirrorLists::ask_referrers(Place place,
   } else if (listed.error().code() != Code::kNotFound) {
     co_return std::unexpected(place.upstream->told(std::move(listed.error())));
   }
-  place.upstream->answered();
+  core_.answered(place, subject.string());
   std::ranges::sort(found, {}, &depot::Referrer::digest);
   const std::size_t bytes = bytes_of(found);
   auto kept = std::make_shared<const std::vector<depot::Referrer>>(std::move(found));

@@ -23,6 +23,10 @@ class MirrorLists : public depot::Lists {
                                                            oci::Digest subject,
                                                            depot::PageRequest request) override;
 
+  std::optional<depot::Stale> stale(const std::string& repository,
+                                    const std::string& question) override {
+    return core_.stale(repository, question);
+  }
   rt::Task<Result<std::optional<depot::TagList>>> tag_list(rt::Op& op, std::string repository,
                                                            std::size_t skip,
                                                            std::size_t limit) override {

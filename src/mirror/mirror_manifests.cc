@@ -39,7 +39,7 @@ rt::Task<Result<MirrorManifests::Tagged>> MirrorManifests::check(Place place, st
   if (!now && now.error().code() == Code::kNotFound) co_return co_await gone(place, std::move(tag));
   if (!now)
     co_return co_await stale(place, std::move(tag), place.upstream->told(std::move(now.error())));
-  place.upstream->answered();
+  core_.answered(place, tag);
   if (!here || *here != now->digest) {
     const Status taken = co_await take(place, *repository, *now, {tag});
     CO_TRY_OK(core_.op.check());
@@ -53,15 +53,15 @@ rt::Task<Result<MirrorManifests::Tagged>> MirrorManifests::check(Place place, st
 
 rt::Task<Result<MirrorManifests::Tagged>> MirrorManifests::stale(Place place, std::string tag,
                                                                  Error why) {
-  CO_TRY(Tagged here, co_await local().resolve(core_.op, place.repository, std::move(tag)));
+  CO_TRY(Tagged here, co_await local().resolve(core_.op, place.repository, tag));
   if (!here) co_return std::unexpected(std::move(why));
-  place.upstream->serves_stale(why);
+  core_.answered_stale(place, tag, why);
   co_return std::move(here);
 }
 
 // Upstream took the tag away, so it goes here as well; its history and manifest stay.
 rt::Task<Result<MirrorManifests::Tagged>> MirrorManifests::gone(Place place, std::string tag) {
-  place.upstream->answered();
+  core_.answered(place, tag);
   asked_.put(place.repository + ":" + tag, false);
   CO_TRY_OK(co_await local().untag(core_.op, place.repository, std::move(tag),
                                    {.actor = place.upstream->actor()}));

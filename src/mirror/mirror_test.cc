@@ -115,7 +115,16 @@ TEST_F(MirrorTest, WhatIsHereIsServedWhileUpstreamCannotBeAsked) {
         {.method = "HEAD", .path_prefix = "/v2/", .status = status, .times = 9});
     EXPECT_EQ(resolve_there("v").value(), manifest.digest) << status;
     upstream_.script.clear();
+    const auto stale = there().lists.stale("up/ai/x", "v");
+    ASSERT_TRUE(stale) << status;
+    EXPECT_EQ(stale->upstream, "localhost:5000");
+    EXPECT_LE(stale->since, std::chrono::system_clock::now());
+    EXPECT_FALSE(there().lists.stale("up/ai/x", "w")) << "it was not asked for";
+    EXPECT_FALSE(there().lists.stale("mine", "v"));
   }
+  clock_ += seconds(400);
+  EXPECT_EQ(resolve_there("v").value(), manifest.digest);
+  EXPECT_FALSE(there().lists.stale("up/ai/x", "v")) << "upstream answers again";
   EXPECT_TRUE(counted("berth_registry_mirror_stale_total{upstream=\"localhost:5000\"} 4"));
   clock_ += seconds(100);
   network_.refuse_connections = 9;

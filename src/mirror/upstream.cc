@@ -29,6 +29,10 @@ bool is_ours(Code code) {
   }
 }
 
+std::chrono::sys_seconds wall_clock() {
+  return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+}
+
 }  // namespace
 
 Result<std::shared_ptr<remote::Repository>> Upstream::repository(const std::string& name) const {
@@ -55,10 +59,16 @@ Error Upstream::told(Error failure) {
 
 void Upstream::answered() {
   rests_until_.reset();
+  away_since_.reset();
   if (std::exchange(said_stale_, false)) log::info("{} answers again", name());
 }
 
+std::chrono::sys_seconds Upstream::away_since() const {
+  return away_since_ ? *away_since_ : wall_clock();
+}
+
 void Upstream::serves_stale(const Error& why) {
+  if (!away_since_) away_since_ = wall_clock();
   metrics_.count("berth_registry_mirror_stale",
                  "Answers from what is here because the upstream registry could not be asked.",
                  {{"upstream", name()}});

@@ -4,6 +4,7 @@
 // Loop thread.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -40,6 +41,8 @@ class Upstream {
   void answered();
   // What is here is served because upstream could not be asked.
   void serves_stale(const Error& why);
+  // The first failure since it last answered.
+  std::chrono::sys_seconds away_since() const;
 
   enum class Event { kHit, kMiss };
   void count(Event event);
@@ -52,6 +55,7 @@ class Upstream {
   Clock clock_;
   std::optional<rt::SteadyTime> rests_until_;
   std::optional<Error> why_rests_;
+  std::optional<std::chrono::sys_seconds> away_since_;
   bool said_stale_ = false;  // in the log, since it last answered
 };
 

@@ -39,7 +39,7 @@ depot::Origin origin_of(const Context& context, const Call& call) {
     return printable(call.request.headers.get(name).value_or(""), 120);
   };
   return {.actor = call.caller.subject,
-          .peer = call.request.peer,
+          .peer = context.gate.address_of(call.request),
           .address = printable(context.gate.origin_of(call.request), 200),
           .method = printable(call.request.method, 20),
           .user_agent = header("User-Agent"),
@@ -64,6 +64,23 @@ void link_next(Response& response, const Call& call, std::string_view last, std:
     if (!again && part.find_first_of("<>\"") == std::string::npos) query += "&" + part;
   }
   response.headers.set("Link", fmt::format("<{}?{}>; rel=\"next\"", call.request.url.path, query));
+}
+
+void add_warning(Response& response, std::string_view sentence) {
+  std::string text;
+  for (const char c : sentence.substr(0, 300)) {
+    const bool plain = c >= ' ' && c <= '~' && c != '"' && c != '\\';
+    text.push_back(plain ? c : c == '"' ? '\'' : '?');
+  }
+  response.headers.add("Warning", fmt::format("299 - \"{}\"", text));
+}
+
+void warn_if_stale(Response& response, Context& context, const Call& call,
+                   const std::string& question) {
+  const auto stale = context.depot.lists.stale(call.place.repository, question);
+  if (!stale) return;
+  add_warning(response, fmt::format("{} cannot be asked since {}: this may be out of date",
+                                    stale->upstream, format_rfc3339(stale->since)));
 }
 
 }  // namespace berth::registryd

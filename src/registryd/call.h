@@ -58,6 +58,13 @@ std::optional<depot::PageRequest> page_request(const Call& call, std::size_t mos
 // Link: the next page (RFC 8288).
 void link_next(Response& response, const Call& call, std::string_view last, std::size_t limit);
 
+// Warning: a sentence for whoever uses the client (distribution-spec "Warnings", RFC 7234 section
+// 5.5): quoted, one line, ASCII.
+void add_warning(Response& response, std::string_view sentence);
+// The same where an answer may be out of date because another registry could not be asked.
+void warn_if_stale(Response& response, Context& context, const Call& call,
+                   const std::string& question);
+
 // A 400 for a ?n= that is no number.
 Response bad_page();
 Response json_reply(const json::Object& object);

@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "crypto/hash.h"
+#include "http/forwarded.h"
 #include "json/json.h"
 #include "registryd/refusal.h"
 
@@ -45,19 +46,6 @@ std::optional<Credentials> basic_of(const http::Request& request) {
   const std::size_t colon = text ? text->find(':') : std::string::npos;
   if (colon == std::string::npos) return std::nullopt;
   return Credentials{.user = text->substr(0, colon), .password = Secret(text->substr(colon + 1))};
-}
-
-// An entry of X-Forwarded-For as an address: some proxies add a port.
-std::optional<std::string> forwarded_address(std::string_view entry) {
-  entry = trim(entry);
-  if (entry.starts_with('[')) {
-    entry = entry.substr(1, entry.find(']') - 1);
-  } else if (const std::size_t colon = entry.find(':'); colon == entry.rfind(':')) {
-    entry = entry.substr(0, colon);
-  }
-  if (!http::Network::parse(entry) || entry.find('/') != std::string_view::npos)
-    return std::nullopt;
-  return std::string(entry);
 }
 
 bool is_token(std::string_view secret) { return secret.starts_with(guard::kTokenPrefix); }
@@ -124,31 +112,15 @@ Status Gate::reload() {
   return {};
 }
 
-bool Gate::is_proxy(std::string_view peer) const {
-  return std::ranges::any_of(proxies_,
-                             [&](const http::Network& network) { return network.contains(peer); });
-}
+bool Gate::is_proxy(std::string_view peer) const { return http::is_in(peer, proxies_); }
 
-// Behind proxies the last address that none of them has: what stands before it was said by the
-// caller.
 std::string Gate::address_of(const http::Request& request) const {
-  std::string address = request.peer;
-  if (!is_proxy(address)) return http::client_network(address);
-  std::string line;
-  for (const std::string_view value : request.headers.get_all("X-Forwarded-For"))
-    line.append(line.empty() ? "" : ",").append(value);
-  const std::vector<std::string> entries = split(line, ',');
-  for (auto entry = entries.rbegin(); entry != entries.rend() && is_proxy(address); ++entry) {
-    const auto next = forwarded_address(*entry);
-    if (!next) break;
-    address = *next;
-  }
-  return http::client_network(address);
+  return http::client_address(request, proxies_);
 }
 
 std::string Gate::client_of(const http::Request& request, const Caller* caller) const {
   const bool known = caller && caller->subject != guard::kAnonymous;
-  return known ? "user " + caller->subject : address_of(request);
+  return known ? "user " + caller->subject : network_of(request);
 }
 
 Caller Gate::caller_of(std::string subject) const {
@@ -166,7 +138,7 @@ rt::Task<Result<Caller>> Gate::identify(rt::Op& op, const http::Request& request
   }
   if (!request.headers.get("Authorization")) co_return caller_of(std::string(guard::kAnonymous));
   // Counted apart: whoever guesses keeps nobody else at that address from anything but logging in.
-  const std::string guesser = "a login from " + address_of(request);
+  const std::string guesser = "a login from " + network_of(request);
   CO_TRY_OK(limits_.check_requests(guesser, std::chrono::steady_clock::now()));
   auto caller = co_await who(op, request, late);
   if (!caller && caller.error().code() == Code::kUnauthenticated) CO_TRY_OK(admit(guesser));
@@ -350,7 +322,7 @@ rt::Task<Result<http::Response>> Gate::give_token(rt::Op& op, http::Request requ
   if (auto signer = signer_of(request)) {
     caller = caller_of(std::move(*signer));
   } else if (credentials) {
-    const std::string guesser = "a login from " + address_of(request);
+    const std::string guesser = "a login from " + network_of(request);
     const Status patient = limits_.check_requests(guesser, std::chrono::steady_clock::now());
     if (!patient) co_return refuse(patient.error(), "UNKNOWN", "UNKNOWN");
     auto known = co_await log_in(op, credentials->user, std::move(credentials->password));

@@ -82,6 +82,8 @@ class Gate {
   Status admit(const std::string& client, Limits::Repeat repeat = Limits::Repeat::kPossible) {
     return limits_.take_request(client, std::chrono::steady_clock::now(), repeat);
   }
+  // Where a request comes from: the peer, or who called the proxies before it.
+  std::string address_of(const http::Request& request) const;
   // The registry as this request named it: "https://models.example".
   std::string origin_of(const http::Request& request) const;
   // 401, naming where to get a token and for what. `scope` may be empty.
@@ -117,7 +119,10 @@ class Gate {
   Caller caller_of(std::string subject) const;
   http::Response token_reply(const Caller& caller, const std::vector<std::string>& scopes) const;
   bool is_proxy(std::string_view peer) const;
-  std::string address_of(const http::Request& request) const;
+  // For the limits: of an address, or of its network.
+  std::string network_of(const http::Request& request) const {
+    return http::client_network(address_of(request));
+  }
   std::string realm_of(const http::Request& request) const;
   std::optional<std::string> signer_of(const http::Request& request) const;
   std::string sealed(std::string path) const;

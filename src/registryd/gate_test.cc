@@ -287,6 +287,25 @@ TEST_F(GateTest, ABrokenFileOfTokensOpensNothing) {
   EXPECT_EQ(pull(basic("alice:secret")), 404) << "who has a password needs no tokens";
 }
 
+TEST_F(GateTest, StrangersWhoMayPullHearNotFoundAndTheBaseTellsHowToLogIn) {
+  const auto base = [this](const std::string& credentials) {
+    return call("GET", "/v2/", credentials).status;
+  };
+  start_with_tokens(true, {"alice * **", "anonymous pull team/*"});
+  const std::string stranger = exchange("", "repository:team/x:pull");
+  EXPECT_EQ(base(""), 401);
+  EXPECT_EQ(base(stranger), 200);
+  EXPECT_EQ(pull(""), 404) << "there is nothing yet";
+  EXPECT_EQ(pull(stranger), 404);
+  EXPECT_EQ(push(""), 401);
+  EXPECT_EQ(push(stranger), 401);
+  EXPECT_EQ(call("GET", "/v2/other/x/tags/list", "").status, 401) << "of what is not theirs";
+  start_with_tokens(true, {"alice * **"});
+  EXPECT_EQ(base(exchange("", "repository:team/x:pull")), 401);
+  EXPECT_EQ(pull(""), 401);
+  EXPECT_EQ(base(basic("alice:secret")), 200);
+}
+
 TEST_F(GateTest, AClientThatAsksTooOftenIsToldToWait) {
   start({.htpasswd = folder_.path() + "/users",
          .rules = {"alice * **"},

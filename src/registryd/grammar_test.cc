@@ -154,6 +154,11 @@ TEST(Refusal, HasTheRightStatusAndBody) {
   EXPECT_EQ(refuse(Error(Code::kNotFound, "x"), "U", "I").status, 404);
   EXPECT_EQ(refuse(Error(Code::kInvalid, "x"), "U", "I").status, 400);
   EXPECT_EQ(refuse(Error(Code::kExhausted, "x"), "U", "I").status, 507);
+  const auto busy =
+      refuse(Error(Code::kIo, "locked").with_retry_after(std::chrono::seconds(5)), "U", "I");
+  EXPECT_EQ(busy.status, 503);
+  EXPECT_EQ(busy.headers.get("Retry-After"), "5");
+  EXPECT_NE(std::get<std::string>(busy.body.content).find("UNAVAILABLE"), std::string::npos);
   const auto internal = refuse(Error(Code::kIo, "secret path"), "U", "I");
   EXPECT_EQ(internal.status, 500);
   EXPECT_EQ(std::get<std::string>(internal.body.content).find("secret"), std::string::npos);

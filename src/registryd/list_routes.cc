@@ -99,7 +99,9 @@ rt::Task<Result<Response>> list_tags(rt::Op& op, Context& context, Call call) {
                      fmt::format("there is no repository {}", call.place.repository));
   }
   json::Object object{{"name", call.place.repository}, {"tags", array_of(page->names)}};
-  co_return page_reply(std::move(object), call, *page, request->limit);
+  Response response = page_reply(std::move(object), call, *page, request->limit);
+  warn_if_stale(response, context, call, "");
+  co_return response;
 }
 
 rt::Task<Result<Response>> list_referrers(rt::Op& op, Context& context, Call call) {
@@ -119,6 +121,7 @@ rt::Task<Result<Response>> list_referrers(rt::Op& op, Context& context, Call cal
                               oci::media::kIndex, page.manifests));
   if (!type.empty()) response.headers.set("OCI-Filters-Applied", "artifactType");
   if (!page.last.empty()) link_next(response, call, page.last, request->limit);
+  warn_if_stale(response, context, call, subject->string());
   co_return response;
 }
 

@@ -84,20 +84,11 @@ std::string warning_of(const std::vector<oci::Digest>& missing) {
                      missing.size(), names, missing.size() > kNamedInWarning ? ", ..." : "");
 }
 
-// Findings as warn-texts (RFC 9111 section 5.5): quoted, one line, ASCII.
 constexpr std::size_t kMostWarnings = 3;
-std::string warn_text(std::string_view finding) {
-  std::string text;
-  for (const char c : finding.substr(0, 300)) {
-    const bool plain = c >= ' ' && c <= '~' && c != '"' && c != '\\';
-    text.push_back(plain ? c : c == '"' ? '\'' : '?');
-  }
-  return fmt::format("299 - \"{}\"", text);
-}
 
 void warn(Response& response, const std::vector<std::string>& findings) {
   for (std::size_t i = 0; i < findings.size() && i < kMostWarnings; ++i)
-    response.headers.add("Warning", warn_text(findings[i]));
+    add_warning(response, findings[i]);
 }
 
 // Looks at a model; a refusal when it is not what it says and that is not let in.
@@ -156,6 +147,8 @@ rt::Task<Result<Response>> get_manifest(rt::Op& op, Context& context, Call call)
   response.headers.set("Content-Type", manifest->media_type);
   response.headers.set(kDigestHeader, manifest->digest.string());
   response.headers.set("ETag", etag_of(manifest->digest));
+  if (!looks_like_digest(call.place.reference))
+    warn_if_stale(response, context, call, call.place.reference);
   if (has_it(call.request, manifest->digest)) {
     response.status = 304;
   } else if (call.is_head()) {

@@ -49,6 +49,11 @@ http::Response refuse(const Error& error, std::string_view unknown, std::string_
     if (error.code() == Code::kNotAllowed) response.headers.set("Allow", "GET, HEAD");
     return response;
   }
+  if (error.code() == Code::kIo && error.retry_after()) {
+    http::Response response = refuse(503, "UNAVAILABLE", error.message());
+    response.headers.set("Retry-After", fmt::format("{}", error.retry_after()->count()));
+    return response;
+  }
   log::error("a request failed: {}", printable(error.message()));
   return refuse(500, "UNKNOWN", "the registry failed; its log says why");
 }

@@ -11,9 +11,10 @@ namespace berth::registryd {
 namespace {
 
 // What a route asks of its caller.
-// kListing: to be known, or nobody's token where somebody unknown may pull something; what is not
-// theirs is left out. kOwner: to
-// delete anywhere.
+// kKnown: to be known, or nobody's token where somebody unknown may pull something. Without a token
+// they hear 401 there as well: clients find out how to log in by asking for the base, and those
+// that are not told there push without a login. kListing: the same, and what is not theirs is left
+// out. kOwner: to delete anywhere.
 enum class Need { kKnown, kFiltered, kListing, kPull, kPush, kDelete, kOwner };
 
 struct Row {
@@ -72,6 +73,7 @@ bool may(Need need, const Place& place, const Caller& caller) {
   switch (need) {
     case Need::kFiltered:
       return true;
+    case Need::kKnown:
     case Need::kListing:
       return caller.is_known() || (caller.token && caller.anywhere().allows(guard::Action::kPull));
     case Need::kOwner:

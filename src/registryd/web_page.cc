@@ -84,6 +84,11 @@ Response log_in(const Frame& frame, std::string_view why) {
 }
 
 Response failed(const Frame& frame, const Error& error) {
+  if (error.code() == Code::kIo && error.retry_after()) {
+    Response response = page_reply(503, message_page(frame, "Busy", error.message()));
+    response.headers.set("Retry-After", fmt::format("{}", error.retry_after()->count()));
+    return response;
+  }
   log::error("a page could not be shown: {}", printable(error.message()));
   return page_reply(500, message_page(frame, "This failed", "The registry's log says why."));
 }
@@ -228,7 +233,10 @@ rt::Task<Result<Response>> WebPage::answer(rt::Op& op, const Visit& visit) {
 rt::Task<Result<Response>> WebPage::home(rt::Op& op, const Visit& visit) {
   const auto asked = http::query_get(visit.request.url.query, "last");
   const bool logs_in = http::query_get(visit.request.url.query, "login").has_value();
-  if (logs_in && !visit.caller.is_known()) co_return refuse(visit);
+  // Whether strangers may read something does not hang on what is here: an empty registry looks as
+  // one whose repositories are not theirs.
+  const bool open = visit.caller.anywhere().allows(guard::Action::kPull);
+  if (!visit.caller.is_known() && (logs_in || !open)) co_return refuse(visit);
   HomeView view{.is_first = !asked};
   depot::PageRequest request{.last = asked.value_or(""), .limit = kScanned};
   for (std::size_t scan = 0; scan < kMostScans && view.next.empty(); ++scan) {
@@ -246,8 +254,6 @@ rt::Task<Result<Response>> WebPage::home(rt::Op& op, const Visit& visit) {
     const bool tired = scan + 1 == kMostScans && view.next.empty();
     if (tired) view.next = next_path(visit.frame.query, request.last);
   }
-  const bool empty = view.repositories.empty() && view.is_first && visit.frame.query.empty();
-  if (empty && !visit.caller.is_known()) co_return refuse(visit);
   for (RepositoryLine& line : view.repositories) {
     CO_TRY(auto list, co_await depot_.lists.tag_list(op, line.name, 0, 1));
     if (!list || list->tags.empty()) continue;

@@ -234,6 +234,22 @@ TEST_F(WebPageTest, WhatIsOpenToAllIsShownWithAWayToLogIn) {
   EXPECT_EQ(call("/?login", alice()).status, 200);
 }
 
+TEST_F(WebPageTest, StrangersHearTheSameOfAnEmptyRegistry) {
+  start_with_users({"alice * **", "anonymous pull public/**"});
+  EXPECT_EQ(call("/").status, 200);
+  EXPECT_TRUE(text("/").contains("/?login"));
+  push_model("team/mine", {"v1"});
+  EXPECT_EQ(call("/").status, 200);
+  EXPECT_FALSE(text("/").contains("team/mine"));
+  EXPECT_EQ(call("/r/public/none").status, 404);
+  EXPECT_EQ(call("/r/team/mine").status, 401);
+  EXPECT_EQ(call("/r/team/none").status, 401);
+  start_with_users({"alice * **"});
+  EXPECT_EQ(call("/").status, 401);
+  EXPECT_EQ(call("/?q=mine").status, 401);
+  EXPECT_EQ(call("/?last=a").status, 401);
+}
+
 TEST(WebPageVisitTest, OnlyAWholePageMayBeOpenedFromElsewhere) {
   http::Request request;
   request.headers = {{"Sec-Fetch-Mode", "navigate"}, {"Sec-Fetch-Dest", "document"}};

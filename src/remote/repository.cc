@@ -80,6 +80,14 @@ Call Repository::State::call(std::string doing, std::string method, std::string 
   return call;
 }
 
+void Repository::State::pass_on_warnings(const http::Headers& headers) {
+  if (!manner.on_warning) return;
+  for (const std::string& warning : warnings(headers)) {
+    if (told.insert(warning).second)
+      manner.on_warning(fmt::format("{} warns: {}", core->name(), warning));
+  }
+}
+
 // --- reading manifests ---
 
 Task<Result<oci::Descriptor>> Repository::resolve(rt::Op& op, oci::Reference reference) {
@@ -98,6 +106,7 @@ Task<Result<oci::Descriptor>> Repository::resolve(rt::Op& op, oci::Reference ref
     co_return std::unexpected(co_await read.endpoint->error(op, doing, std::move(read.answer)));
   }
   if (status == 200) {
+    state_->pass_on_warnings(read.answer.response.headers);
     CO_TRY(auto descriptor, described(read.answer.response.headers, reference.digest, what,
                                       state_->core->options().max_manifest_bytes));
     if (descriptor) co_return std::move(*descriptor);
@@ -119,6 +128,7 @@ Task<Result<ManifestBytes>> Repository::State::get_manifest(rt::Op& op, std::str
   if (read.answer.status() != 200)
     co_return std::unexpected(co_await read.endpoint->error(op, doing, std::move(read.answer)));
   const http::Headers headers = read.answer.response.headers;
+  pass_on_warnings(headers);
   const std::uint64_t most = core->options().max_manifest_bytes;
   CO_TRY(auto reader,
          in_context(decoded(std::move(read.answer.response), most, "the manifest"), doing));
@@ -183,10 +193,7 @@ Task<Result<http::Headers>> Repository::State::put_manifest(rt::Op& op, std::str
     co_return std::unexpected(std::move(refused));
   }
   http::Headers headers = answer.response.headers;
-  for (const std::string& warning : warnings(headers)) {
-    if (manner.on_warning && told.insert(warning).second)
-      manner.on_warning(fmt::format("{} warns: {}", core->name(), warning));
-  }
+  pass_on_warnings(headers);
   co_await drain(op, std::move(answer.response));
   const auto stored = content_digest(headers);
   if (stored && stored->algorithm() == manifest.digest.algorithm() && *stored != manifest.digest) {

@@ -71,6 +71,8 @@ struct Repository::State {
   rt::Task<Result<http::Headers>> put_manifest(rt::Op& op, std::string reference,
                                                oci::Descriptor manifest, std::string bytes,
                                                std::string doing);
+  // Tells the Warnings of an answer, each once.
+  void pass_on_warnings(const http::Headers& headers);
   rt::Task<Status> check_children(rt::Op& op, std::string media_type, std::string bytes,
                                   std::string doing);
   // `kind`: "/blobs/" or "/manifests/".

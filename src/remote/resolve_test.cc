@@ -16,6 +16,25 @@ TEST_F(RemoteTest, ResolvesATagByHeadAlone) {
   EXPECT_TRUE(network_.requests[0].headers.get("Accept")->contains(oci::media::kDockerManifest));
 }
 
+TEST_F(RemoteTest, WhatTheRegistryWarnsOfIsToldOnce) {
+  const auto manifest = registry_.add_manifest("ai/x", "latest", make_manifest("ai/x"));
+  registry_.script.push_back({.method = "HEAD",
+                              .path_prefix = "/v2/ai/x/manifests/",
+                              .status = 200,
+                              .headers = {{"Content-Type", std::string(oci::media::kManifest)},
+                                          {"Content-Length", std::to_string(manifest.size)},
+                                          {"Docker-Content-Digest", manifest.digest.string()},
+                                          {"Warning", "299 - \"old\x1b[31m news\""}},
+                              .times = 2});
+  std::vector<std::string> told;
+  repo().set_manner({.on_warning = [&](const std::string& text) { told.push_back(text); }});
+  EXPECT_EQ(resolve(tag("latest")).value().digest, manifest.digest);
+  EXPECT_EQ(resolve(tag("latest")).value().digest, manifest.digest);
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_TRUE(told[0].starts_with("localhost:5000 warns: old")) << told[0];
+  EXPECT_FALSE(told[0].contains('\x1b'));
+}
+
 TEST_F(RemoteTest, WithoutDigestHeaderItComputesOneAndKeepsTheBytes) {
   registry_.digest_header = false;
   const std::string bytes = make_manifest("ai/x");

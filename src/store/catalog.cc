@@ -31,12 +31,13 @@ Result<std::int64_t> version_of(Database& database) {
   return rows.integer(0);
 }
 
-Status check_version(std::int64_t version, const Schema& schema, const std::string& root) {
+Status check_version(std::int64_t version, const Schema& schema, const Layout& layout) {
   if (version <= schema.version) return {};
   return fail(Code::kUnsupported,
-              "the store {} was made by a newer Berth (catalogue version {}, this one knows {}): "
-              "upgrade Berth or set BERTH_HOME to another folder",
-              root, version, schema.version);
+              "the {} {} was made by a newer Berth (catalogue version {}, this one knows {}): "
+              "upgrade Berth or choose another folder with {}",
+              layout.names().kind, layout.root().path(), version, schema.version,
+              layout.names().chosen_with);
 }
 
 // The first process to come makes the tables and, when blobs are there without a catalogue, fills
@@ -72,7 +73,7 @@ Result<std::unique_ptr<Database>> prepare(const Layout& layout, const Schema& sc
   TRY(auto database, open_database(layout, schema));
   TRY_OK(database->script("PRAGMA foreign_keys = ON; PRAGMA synchronous = NORMAL"));
   TRY(const std::int64_t version, version_of(*database));
-  TRY_OK(check_version(version, schema, layout.root().path()));
+  TRY_OK(check_version(version, schema, layout));
   if (version == 0) {
     if (layout.access() == Layout::Access::kReadOnly) {
       return fail(Code::kDenied,

@@ -4,6 +4,7 @@
 // Owned by Store; outlives its coroutines.
 #pragma once
 
+#include <chrono>
 #include <memory>
 
 #include "rt/async.h"
@@ -16,8 +17,15 @@ namespace berth::store {
 
 class Desk {
  public:
-  Desk(rt::Loop& loop, std::shared_ptr<const Layout> layout, std::shared_ptr<Catalog> catalog)
-      : loop_(loop), layout_(std::move(layout)), catalog_(std::move(catalog)) {}
+  // How long work waits for a catalogue that another process has locked.
+  static constexpr std::chrono::milliseconds kPatience{30'000};
+
+  Desk(rt::Loop& loop, std::shared_ptr<const Layout> layout, std::shared_ptr<Catalog> catalog,
+       std::chrono::milliseconds patience = kPatience)
+      : loop_(loop),
+        layout_(std::move(layout)),
+        catalog_(std::move(catalog)),
+        patience_(patience) {}
 
   rt::Loop& loop() { return loop_; }
   const Layout& layout() const { return *layout_; }
@@ -54,7 +62,7 @@ class Desk {
   // kTimeout from the work means a busy catalogue and nothing else.
   template <class Attempt>
   Task<std::invoke_result_t<Attempt>> patiently(rt::Op& op, Attempt attempt) {
-    const rt::SteadyTime until = std::chrono::steady_clock::now() + kPatience;
+    const rt::SteadyTime until = std::chrono::steady_clock::now() + patience_;
     for (;;) {
       CO_TRY_OK(op.check());
       auto result = co_await rt::blocking(loop_, attempt);
@@ -64,12 +72,12 @@ class Desk {
     }
   }
 
-  static constexpr auto kPatience = std::chrono::seconds(30);
   static constexpr auto kPause = std::chrono::milliseconds(10);
 
   rt::Loop& loop_;
   std::shared_ptr<const Layout> layout_;
   std::shared_ptr<Catalog> catalog_;
+  std::chrono::milliseconds patience_;
   std::shared_ptr<Session> session_;
 };
 

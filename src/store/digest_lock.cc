@@ -28,7 +28,7 @@ Result<std::optional<DigestLock>> DigestLock::try_acquire(const fs::Dir& root,
   if (::fcntl(file.fd(), F_OFD_SETLK, &range) == 0) return DigestLock(std::move(file));
   if (errno == EAGAIN || errno == EACCES) return std::nullopt;
   return fail(Code::kUnsupported,
-              "the file system of {} cannot lock files: set BERTH_HOME to a folder on a local disk",
+              "the file system of {} cannot lock files: this folder has to be on a local disk",
               root.path());
 }
 

@@ -23,18 +23,17 @@ Status check_version(const fs::Dir& root) {
 }
 
 // A folder that holds something else is not turned into a store.
-Status check_empty(const fs::Dir& root) {
+Status check_empty(const fs::Dir& root, const FolderNames& called) {
   TRY(const auto names, root.list());
   const auto foreign = std::ranges::find_if_not(names, Layout::is_own_name);
   if (foreign == names.end()) return {};
-  return fail(
-      Code::kInvalid,
-      "{} is not a store and not empty (it holds {}): choose another folder with BERTH_HOME",
-      root.path(), printable(*foreign, 80));
+  return fail(Code::kInvalid,
+              "{} is not a {} and not empty (it holds {}): choose another folder with {}",
+              root.path(), called.kind, printable(*foreign, 80), called.chosen_with);
 }
 
-Status make(const fs::Dir& root) {
-  TRY_OK(check_empty(root));
+Status make(const fs::Dir& root, const FolderNames& called) {
+  TRY_OK(check_empty(root, called));
   TRY_OK(root.make_subdir("blobs/sha256", 0755));
   TRY_OK(root.make_subdir(kIngestFolder));
   TRY_OK(root.make_subdir("locks"));
@@ -64,15 +63,15 @@ void walk(const fs::Dir& dir, std::set<std::pair<std::uint64_t, std::uint64_t>>&
 
 }  // namespace
 
-Result<Layout> Layout::open(const std::string& root, Access access) {
+Result<Layout> Layout::open(const std::string& root, Access access, FolderNames names) {
   if (access == Access::kReadOnly) {
     TRY(fs::Dir dir, fs::Dir::open(root));
     TRY_OK(check_version(dir));
-    return Layout(std::move(dir), access);
+    return Layout(std::move(dir), access, names);
   }
   TRY(fs::Dir dir, fs::Dir::create(root));
   TRY(const auto found, dir.find(kLayoutFile));
-  if (!found) TRY_OK(make(dir));
+  if (!found) TRY_OK(make(dir, names));
   if (found) TRY_OK(check_version(dir));
   TRY(const auto ingest, dir.find(kIngestFolder));
   if (!ingest) TRY_OK(dir.make_subdir(kIngestFolder));
@@ -80,7 +79,7 @@ Result<Layout> Layout::open(const std::string& root, Access access) {
   if (!locks) TRY_OK(dir.make_subdir("locks"));
   TRY(const auto blobs, dir.find("blobs/sha256"));
   if (!blobs) TRY_OK(dir.make_subdir("blobs/sha256", 0755));
-  return Layout(std::move(dir), access);
+  return Layout(std::move(dir), access, names);
 }
 
 std::string Layout::ingest_name(const oci::Digest& digest) {

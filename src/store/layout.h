@@ -17,14 +17,21 @@ inline constexpr std::string_view kCatalogueFile = "berth.db";
 inline constexpr std::string_view kRefsLogFile = "refs.log";
 inline constexpr std::string_view kIngestFolder = "ingest";
 
+// What messages call the folder, and what says which one it is.
+struct FolderNames {
+  std::string_view kind = "store";
+  std::string_view chosen_with = "BERTH_HOME";
+};
+
 class Layout {
  public:
   enum class Access { kReadWrite, kReadOnly };
   // Makes what is missing, unless read-only. kInvalid when the folder is another kind of layout.
-  static Result<Layout> open(const std::string& root, Access access);
+  static Result<Layout> open(const std::string& root, Access access, FolderNames names = {});
 
   const fs::Dir& root() const { return root_; }
   Access access() const { return access_; }
+  const FolderNames& names() const { return names_; }
   // "blobs/sha256/<hex>", relative to the root.
   static std::string blob_name(const oci::Digest& digest) { return "blobs/" + digest.path(); }
   // "ingest/sha256-<hex>".
@@ -47,9 +54,11 @@ class Layout {
   Result<Usage> usage() const;
 
  private:
-  Layout(fs::Dir root, Access access) : root_(std::move(root)), access_(access) {}
+  Layout(fs::Dir root, Access access, FolderNames names)
+      : root_(std::move(root)), access_(access), names_(names) {}
   fs::Dir root_;
   Access access_;
+  FolderNames names_;
 };
 
 }  // namespace berth::store

@@ -116,8 +116,8 @@ std::unexpected<Error> Database::failure(int code) const {
         case SQLITE_PROTOCOL:
           return fail(
               Code::kUnsupported,
-              "the file system of the catalogue {} cannot lock files ({}): set BERTH_HOME to a "
-              "folder on a local disk",
+              "the file system of the catalogue {} cannot lock files ({}): its folder has to be on "
+              "a local disk",
               file_, text);
         default:
           return fail(Code::kIo, "the disk failed at the catalogue {} ({})", file_, text);

@@ -154,6 +154,18 @@ def test_retention_takes_old_tags_and_their_signatures(registry, berth):
     assert "\"nonsense\" is wrong" in berth.run("registry", "prune", "--rule", "nonsense", *host, ok=False).stderr
 
 
+def test_an_event_names_the_client_before_the_proxy(registry, endpoint):
+    one = registry('[registry_server]\nbehind_proxy = ["127.0.0.0/8"]\n'
+                   f'[registry_server.webhook.ci]\nurl = "{endpoint.url}"\n')
+    manifest = json.dumps({"schemaVersion": 2, "mediaType": MANIFEST, "layers": [],
+                           "config": {"mediaType": "application/vnd.oci.empty.v1+json", "digest": berthlab.sha256(b"{}"), "size": 2}}).encode()
+    for number, (forwarded, address) in enumerate((("203.0.113.66, 192.0.2.7", "192.0.2.7"), ("\"><script>, 127.0.0.9", "127.0.0.9"))):
+        headers = {"X-Forwarded-For": forwarded, "X-Forwarded-User": "alice", "Content-Type": MANIFEST}
+        assert one.request("PUT", f"/v2/a/manifests/{number}", manifest, headers)[0] == 201
+        told = endpoint.next()["data"]
+        assert told["request"]["address"] == address and told["actor"] == "alice", told
+
+
 def test_a_webhook_is_told_what_happens_in_order(registry, endpoint):
     one = registry(f'[registry_server.webhook.ci]\nurl = "{endpoint.url}"\nevents = ["push", "move", "delete", "pull"]\n'
                    'repositories = ["team/**"]\nsecret = "hush"\n')

@@ -272,6 +272,49 @@ def test_anonymous_pull(tmp_path):
         registry.close()
 
 
+def test_strangers_pull_and_users_push_where_nothing_was_yet(tmp_path, berth):
+    """The base answers 401 to strangers though they may pull: docker, skopeo, crane and oras learn there how to log in for a push."""
+    registry = berthlab.OwnRegistry(tmp_path / "r", "--anonymous-pull", htpasswd=USERS)
+    image_layout(tmp_path / "in")
+    (tmp_path / "home").mkdir()
+    stranger = {**os.environ, "DOCKER_CONFIG": str(tmp_path / "docker"), "HOME": str(tmp_path / "home"),
+                "REGISTRY_AUTH_FILE": str(tmp_path / "auth.json")}
+    name, password = USERS[0]
+    skopeo, crane, oras = (berthlab.part(tool) for tool in ("skopeo", "crane", "oras"))
+
+    def missing(*args):
+        done = subprocess.run([str(a) for a in args], env=stranger, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120)
+        said = done.stdout.lower()
+        assert done.returncode != 0 and "unauthorized" not in said and ("unknown" in said or "not found" in said), done.stdout
+
+    try:
+        assert registry.request("GET", "/")[0] == 200
+        missing(crane, "manifest", f"{registry.host}/t/none:1")
+        missing(skopeo, "inspect", "--tls-verify=false", "--raw", f"docker://{registry.host}/t/none:1")
+        missing(oras, "manifest", "fetch", "--plain-http", f"{registry.host}/t/none:1")
+        assert berth.run("pull", f"{registry.host}/t/none:1", ok=False).returncode == 3
+        run(skopeo, "copy", "--dest-tls-verify=false", "--dest-creds", f"{name}:{password}", f"oci:{tmp_path / 'in'}:x",
+            f"docker://{registry.host}/t/skopeo:1", env=stranger)
+        refused = subprocess.run([crane, "push", str(tmp_path / "in"), f"{registry.host}/t/crane:1"], env=stranger, stderr=subprocess.PIPE)
+        assert refused.returncode != 0
+        run(crane, "auth", "login", registry.host, "-u", name, "-p", password, env=stranger)
+        run(crane, "push", tmp_path / "in", f"{registry.host}/t/crane:1", env=stranger)
+        (tmp_path / "docker/config.json").unlink()
+        (tmp_path / "a.txt").write_text("hello")
+        run(oras, "push", "--plain-http", "-u", name, "-p", password, f"{registry.host}/t/oras:1", "a.txt", cwd=tmp_path, env=stranger)
+        berth.run("package", "--gguf", berthlab.gguf(tmp_path / "tiny.gguf"), f"{registry.host}/t/berth:1")
+        berth.run("login", registry.host, "-u", name, "--password-stdin", input=password)
+        berth.run("push", f"{registry.host}/t/berth:1")
+        berth.run("logout", registry.host)
+        berth.run("rm", f"{registry.host}/t/berth:1")
+        berth.run("pull", f"{registry.host}/t/berth:1")
+        run(crane, "manifest", f"{registry.host}/t/skopeo:1", env=stranger)
+        run(skopeo, "inspect", "--tls-verify=false", "--raw", f"docker://{registry.host}/t/crane:1", env=stranger)
+        run(oras, "pull", "--plain-http", "-o", tmp_path / "out", f"{registry.host}/t/oras:1", env=stranger)
+    finally:
+        registry.close()
+
+
 def test_tls_serves_any_name_to_those_who_log_in(tmp_path, berth):
     tls = berthlab.Tls(tmp_path)
     registry = berthlab.OwnRegistry(tmp_path / "r", htpasswd=USERS, tls=tls)

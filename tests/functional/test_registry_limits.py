@@ -112,3 +112,24 @@ def test_uploads_in_progress_are_bounded_and_what_began_goes_on(start):
     digest = "sha256:" + hashlib.sha256(b"hello").hexdigest()
     assert registry.request("PUT", f"{begun[0][1]['location']}?digest={digest}", b"hello", user=alice)[0] == 201
     assert registry.request("POST", "/v2/a/b/blobs/uploads/", user=alice)[0] == 202
+
+
+def test_beside_the_api_one_address_does_not_take_all_connections_either(berth):
+    daemon = berthlab.Daemon(berth, "--registry", env={"BERTH_SERVER_CONNECTIONS": "40", "BERTH_REGISTRY_SERVER_CONNECTIONS_PER_CLIENT": "5"})
+    try:
+        held = [socket.create_connection(("127.0.0.1", daemon.port), timeout=20) for _ in range(5)]
+        for connection in held:
+            connection.sendall(f"GET /v2/ HTTP/1.1\r\nHost: 127.0.0.1:{daemon.port}\r\n\r\n".encode())
+            assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+        status, headers, body = daemon.request("GET", "/v2/")
+        assert status == 429 and headers["retry-after"] == "1" and b"TOOMANYREQUESTS" in body
+        assert daemon.request("GET", "/models")[0] == 429
+        assert berth.run("status").returncode == 0  # the socket is not counted
+        held.pop().close()
+        deadline = time.monotonic() + 20
+        while daemon.request("GET", "/models")[0] != 200:
+            assert time.monotonic() < deadline
+        for connection in held:
+            connection.close()
+    finally:
+        daemon.close()

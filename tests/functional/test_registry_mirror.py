@@ -7,6 +7,7 @@ import http.client
 import http.server
 import json
 import os
+import re
 import subprocess
 import threading
 import time
@@ -278,15 +279,27 @@ def test_upstream_is_gone(pair, berth, other, folder):
     for status in (503, 429, 401):
         pair.front.status = status
         assert pair.get("/v2/up/ai/tiny/manifests/1")[0] == 200
+        assert warning_of(pair.get("/v2/up/ai/tiny/manifests/1"), pair)
     pair.front.status = None
     pair.front.down = True
-    other.run("pull", name)
+    pulled = other.run("pull", name)
+    assert pulled.stderr.count(f"warns: {pair.front.host} cannot be asked since 20") == 1, pulled.stderr
     other.run("fsck", "--read-data")
-    assert pair.get("/v2/up/ai/tiny/tags/list")[0] == 200
+    listed = pair.get("/v2/up/ai/tiny/tags/list")
+    assert listed[0] == 200 and warning_of(listed, pair)
+    _, headers, body = pair.get("/v2/up/ai/tiny/manifests/1")
+    by_digest = pair.get(f"/v2/up/ai/tiny/manifests/{sha256(body)}")
+    assert by_digest[0] == 200 and "warning" not in by_digest[1]  # that is never out of date
     status, _, body = pair.get("/v2/up/ai/other/manifests/1")
     assert status in (502, 504) and pair.front.host in json.loads(body)["errors"][0]["message"]
     assert pair.get(f"/v2/up/ai/tiny/blobs/{sha256(b'never')}")[0] in (502, 504)
     assert "berth_registry_mirror_stale_total" in pair.metrics()
+
+
+def warning_of(answer, pair):
+    """As the distribution specification has it: code 299, agent "-", one sentence."""
+    form = rf'299 - "{re.escape(pair.front.host)} cannot be asked since \d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\dZ: this may be out of date"'
+    return re.fullmatch(form, answer[1].get("warning", ""))
 
 
 def test_what_is_nowhere(pair):

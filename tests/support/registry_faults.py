@@ -38,8 +38,8 @@ MODEL = manifest(KEPT)
 NEXT = manifest(KEPT, annotations={"n": "next"})
 
 
-def start(folder, fault=None, **env):
-    return berthlab.OwnRegistry(folder, env={**QUIET, **({"BERTH_FAULT": fault} if fault else {}), **env})
+def start(folder, fault=None, *args, **env):
+    return berthlab.OwnRegistry(folder, *args, env={**QUIET, **({"BERTH_FAULT": fault} if fault else {}), **env})
 
 
 class World:
@@ -72,17 +72,25 @@ class World:
         if request:
             status, _, body = request.ask(registry, self)
             assert status in request.well, (status, body)
-        registry.kill()
-        lines = "".join(registry.lines) + (folder / "log").read_text()
-        shutil.rmtree(folder)
-        return collections.Counter(line.split()[1] for line in lines.splitlines() if line.startswith("fault "))
+        return end_of_trace(registry)
 
     def places(self, request):
         """(operation, which): every call that the request makes."""
         if None not in self.calls:
             self.calls[None] = self.traced(None)
-        before, all = self.calls[None], self.traced(request)
-        return [(operation, turn) for operation in OPERATIONS for turn in range(before[operation] + 1, all[operation] + 1)]
+        return places_between(self.calls[None], self.traced(request))
+
+
+def end_of_trace(registry):
+    """Ends a server that was started with the fault "trace"; the calls that it made."""
+    registry.kill()
+    lines = "".join(registry.lines) + (registry.folder / "log").read_text()
+    shutil.rmtree(registry.folder)
+    return collections.Counter(line.split()[1] for line in lines.splitlines() if line.startswith("fault "))
+
+
+def places_between(before, all):
+    return [(operation, turn) for operation in OPERATIONS for turn in range(before[operation] + 1, all[operation] + 1)]
 
 
 class Request:
