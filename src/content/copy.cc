@@ -36,13 +36,16 @@ class Copy {
     CO_TRY(std::string bytes, co_await read_small(op, present ? static_cast<Fetcher&>(to_) : from_,
                                                   node, kMaxManifest));
     CO_TRY_OK(inspect(node, bytes));
-    if (present && oci::media::is_manifest(node.media_type)) {
-      // A manifest is only committed when its children are there, so the whole graph below is.
+    const bool complete = present && oci::media::is_manifest(node.media_type);
+    // A manifest is only committed when its children are there, so the whole graph below is.
+    if (!complete || options_.look_below) {
+      CO_TRY(const std::vector<oci::Descriptor> below, oci::children(bytes, node.media_type));
+      CO_TRY_OK(co_await children(op, below, depth));
+    }
+    if (complete) {
       progress_.on({.kind = Event::Kind::kExists, .blob = node});
       co_return Status();
     }
-    CO_TRY(const std::vector<oci::Descriptor> below, oci::children(bytes, node.media_type));
-    CO_TRY_OK(co_await children(op, below, depth));
     BytesFetcher again(std::move(bytes));
     BERTH_FAILPOINT("content.copy.before_manifest");
     CO_TRY_OK(co_await to_.put(op, node, again, progress_));

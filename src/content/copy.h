@@ -2,7 +2,8 @@
 // function.
 //
 // Post-order: children before the manifest that names them, so whatever a manifest in the
-// destination names is there. What the destination already has is skipped with everything below it.
+// destination names is there. What the destination already has is skipped with everything below it
+// (but CopyOptions::look_below).
 // Blobs wanted twice are moved once.
 #pragma once
 
@@ -25,6 +26,9 @@ struct CopyOptions {
   // Of a manifest: which blobs to copy. All when empty. The destination is not told: it has to take
   // the manifest without the others.
   std::function<bool(const oci::Descriptor&)> wants = {};
+  // Whether the destination is asked for the blobs of a manifest that it has already: a registry
+  // may have lost one, and this is how it gets it back.
+  bool look_below = false;
 };
 
 rt::Task<Status> copy_graph(rt::Op& op, rt::Loop& loop, Fetcher& from, Storage& to,

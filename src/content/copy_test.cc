@@ -52,6 +52,18 @@ TEST_F(CopyTest, ABlobWantedTwiceMovesOnce) {
   EXPECT_EQ(progress_.counts[Event::Kind::kDone], 2);
 }
 
+TEST_F(CopyTest, WhatTheDestinationLostBelowAManifestIsBroughtBackWhenAskedTo) {
+  const auto weights = from_.add("weights", "w");
+  const auto root = make_manifest(from_, {weights});
+  ASSERT_TRUE(copy(root));
+  to_.remove(weights.digest);
+  ASSERT_TRUE(copy(root));
+  EXPECT_FALSE(to_.blobs().contains(weights.digest)) << "it is taken to be complete";
+  ASSERT_TRUE(copy(root, {.look_below = true}));
+  EXPECT_EQ(to_.blobs(), from_.blobs());
+  EXPECT_EQ(progress_.counts[Event::Kind::kDone], 3) << "two at first, one again";
+}
+
 // Takes a manifest whatever of it is here.
 struct Lenient : MemoryTarget {
   rt::Task<Status> put(rt::Op& op, oci::Descriptor blob, Fetcher& from, Progress&) override {

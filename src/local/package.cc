@@ -128,6 +128,7 @@ rt::Task<Result<control::PackageResult>> Transfers::package(rt::Op& op,
     CO_TRY(const auto repository, shared_.registries.repository(target));
     content::CopyOptions options;
     options.concurrency = shared_.settings.registry.parallel;
+    options.look_below = true;
     CO_TRY_OK(co_await content::copy_graph(op, shared_.loop, unpackaged, *repository,
                                            made.manifest_descriptor, bridge, std::move(options)));
     CO_TRY_OK(co_await repository->tag(op, made.manifest_descriptor, target));

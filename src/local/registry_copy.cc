@@ -20,6 +20,7 @@ void RegistryCopy::on(const content::Event& event) {
 
 rt::Task<Status> RegistryCopy::copy(rt::Op& op, oci::Descriptor root) {
   content::CopyOptions options = options_;
+  options.look_below = true;
   options.inspect = [this](const oci::Descriptor&, const oci::Manifest& manifest) -> Status {
     for (const oci::Descriptor& layer : manifest.layers) {
       const std::string title = layer.annotation(oci::annotation::kTitle);

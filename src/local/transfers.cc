@@ -194,6 +194,7 @@ rt::Task<Result<control::PushResult>> Transfers::push(rt::Op& op, control::PushR
   content::CopyOptions options;
   options.concurrency = shared_.settings.registry.parallel;
   options.mount_from = other_repositories(found.record, reference);
+  options.look_below = true;
   options.select = [id = found.record.id](const oci::Descriptor& child) {
     return child.digest == id;
   };

@@ -244,6 +244,18 @@ def test_what_is_damaged_is_found_and_brought_back_by_a_push(registry, berth):
     assert one.request("POST", "/v2/_berth/verify?repository=UPPER")[0] == 400
 
 
+def test_berth_brings_back_what_is_damaged_below_a_manifest_that_is_there(registry, berth, tmp_path):
+    one = registry("")
+    name = f"{one.host}/team/tiny:1"
+    berth.run("package", "--gguf", berthlab.gguf(tmp_path / "tiny.gguf"), name)
+    berth.run("push", name)
+    weights = max(json.loads(one.request("GET", "/v2/team/tiny/manifests/1")[2])["layers"], key=lambda layer: layer["size"])
+    damage(one, weights["digest"])
+    assert berth.run("registry", "verify", "--registry", one.host, ok=False).returncode == 6
+    berth.run("push", name)
+    assert "nothing is damaged" in berth.run("registry", "verify", "--registry", one.host).stdout
+
+
 def test_what_cannot_be_read_is_told_and_stays(tmp_path, berth):
     # The reads of a start are few; the blob alone takes 39.
     one = berthlab.OwnRegistry(tmp_path / "r", env={"BERTH_FAULT": "read:20:EIO"})
