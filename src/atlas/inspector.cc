@@ -119,6 +119,7 @@ void complete(const model::Model& model, Findings& found) {
   otherwise(facts.architecture, model.architecture);
   otherwise(facts.quantization, model.quantization);
   otherwise(facts.name, annotation_of(model.annotations, kTitle));
+  otherwise(facts.license, fmt::format("{}", fmt::join(model.licenses, ", ")));
   otherwise(facts.license, annotation_of(model.annotations, kLicenses));
   if (facts.parameters == 0)
     facts.parameters =

@@ -63,6 +63,13 @@ bool is_or_any(const std::string& wanted, const std::string& value) {
   return wanted.empty() || iequals(wanted, value);
 }
 
+// A model with several licences has them in a list.
+bool is_among_or_any(const std::string& wanted, const std::string& list) {
+  return is_or_any(wanted, list) || std::ranges::any_of(split(list, ','), [&](const auto& one) {
+           return iequals(wanted, trim(one));
+         });
+}
+
 bool matches(const ModelQuery& query, const ModelRecord& record) {
   const ModelFacts& facts = record.facts;
   const std::string text =
@@ -70,7 +77,7 @@ bool matches(const ModelQuery& query, const ModelRecord& record) {
                            facts.name, facts.architecture));
   return is_or_any(query.architecture, facts.architecture) &&
          is_or_any(query.quantization, facts.quantization) &&
-         is_or_any(query.format, facts.format) && is_or_any(query.license, facts.license) &&
+         is_or_any(query.format, facts.format) && is_among_or_any(query.license, facts.license) &&
          query.parameters.contains(facts.parameters) &&
          query.context_length.contains(facts.context_length) && query.size.contains(facts.size) &&
          std::ranges::all_of(query.words, [&](const std::string& word) {

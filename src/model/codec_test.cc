@@ -90,7 +90,8 @@ TEST(Codec, ReadsDockerV02Folders) {
 
 TEST(Codec, ReadsModelPackInEveryPacking) {
   const std::string config =
-      R"({"descriptor":{"createdAt":"2025-01-01T00:00:00Z","family":"qwen3","name":"Qwen"},
+      R"({"descriptor":{"createdAt":"2025-01-01T00:00:00Z","family":"qwen3","name":"Qwen",
+    "licenses":["Apache-2.0","MIT"]},
     "config":{"architecture":"transformer","format":"GGUF","paramSize":"8b","precision":"bf16"},
     "modelfs":{"type":"layers","diffIds":[]}})";
   const auto model = read(artifact(
@@ -111,6 +112,7 @@ TEST(Codec, ReadsModelPackInEveryPacking) {
   EXPECT_EQ(model->format, "gguf");
   EXPECT_EQ(model->parameters, "8B") << "as everywhere else";
   EXPECT_EQ(model->quantization, "bf16");
+  EXPECT_EQ(model->licenses, (std::vector<std::string>{"Apache-2.0", "MIT"}));
   EXPECT_EQ(model->context_size, 1024U);
   EXPECT_EQ(model->context_length, 40960U);
   EXPECT_EQ(model->files[1].packing, Packing::kTar);

@@ -55,6 +55,7 @@ struct Model {
   std::string architecture;
   std::string parameters;                       // "134.52M"
   std::string quantization;                     // "Q4_K_M"
+  std::vector<std::string> licenses;            // that the config names, mostly SPDX
   std::uint64_t size = 0;                       // bytes of all layers
   std::optional<std::uint64_t> context_size;    // what the packager asked for
   std::optional<std::uint64_t> context_length;  // what the model was trained with

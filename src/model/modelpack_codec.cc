@@ -30,6 +30,8 @@ Status read_modelpack_config(const oci::Manifest& manifest, const json::View& co
     TRY_OK(check_object(*descriptor));
     TRY(const std::string created, descriptor->string_or("createdAt", ""));
     model.created = parse_rfc3339(created);
+    // Nothing depends on it: one that is no list is none.
+    model.licenses = descriptor->strings_or_empty("licenses").value_or(std::vector<std::string>());
   }
   if (const auto facts = config.find("config")) {
     TRY_OK(check_object(*facts));

@@ -88,6 +88,27 @@ def test_a_truncated_model_is_warned_of_or_refused(own_registry, berth, tmp_path
         strict.close()
 
 
+def test_the_licence_of_a_modelpack_is_known(own_registry, berth, tmp_path):
+    weights = berthlab.gguf(tmp_path / "w.gguf").read_bytes()
+    config = json.dumps({"descriptor": {"licenses": ["Apache-2.0", "LicenseRef-team"]}, "config": {"format": "gguf"}}).encode()
+    pack = "application/vnd.cncf.model"
+
+    def described(kind, data):
+        own_registry.push_blob("team/pack", data)
+        return {"mediaType": f"{pack}.{kind}", "digest": berthlab.sha256(data), "size": len(data),
+                "annotations": {"org.cncf.model.filepath": "w.gguf"}}
+
+    manifest = json.dumps({
+        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "artifactType": f"{pack}.manifest.v1+json",
+        "config": described("config.v1+json", config), "layers": [described("weight.v1.raw", weights)]})
+    status, _, body = own_registry.request("PUT", "/v2/team/pack/manifests/v1", manifest,
+                                           {"Content-Type": "application/vnd.oci.image.manifest.v1+json"})
+    assert status == 201, body
+    [found] = asked(berth, own_registry, "search", "--license", "apache-2.0")
+    assert (found["repository"], found["license"], found["findings"]) == ("team/pack", "Apache-2.0, LicenseRef-team", [])
+    assert asked(berth, own_registry, "search", "--license", "mit") == []
+
+
 def test_users_see_what_their_rules_let_them_see(berth, tmp_path):
     private = berthlab.OwnRegistry(tmp_path / "p", htpasswd=[("alice", "s3cret-canary")])
     try:
