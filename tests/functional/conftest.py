@@ -45,6 +45,21 @@ def own_registry(folder):
 
 
 @pytest.fixture
+def start_registry(tmp_path):
+    """Starts registries of its own, with settings of `[registry_server]`."""
+    started = []
+
+    def make(*args, htpasswd=None, **settings):
+        env = {f"BERTH_REGISTRY_SERVER_{name.upper()}": str(value) for name, value in settings.items()}
+        started.append(berthlab.OwnRegistry(tmp_path / f"r{len(started)}", *args, htpasswd=htpasswd, env=env))
+        return started[-1]
+
+    yield make
+    for registry in started:
+        registry.close()
+
+
+@pytest.fixture
 def private_registry(folder):
     (folder / "p").mkdir()
     running = berthlab.Registry(folder / "p", htpasswd=("alice", "s3cret-canary"))

@@ -5,23 +5,7 @@ import socket
 import subprocess
 import time
 
-import pytest
-
 import berthlab
-
-
-@pytest.fixture
-def start(tmp_path):
-    started = []
-
-    def make(*args, htpasswd=None, **settings):
-        env = {f"BERTH_REGISTRY_SERVER_{name.upper()}": str(value) for name, value in settings.items()}
-        started.append(berthlab.OwnRegistry(tmp_path / f"r{len(started)}", *args, htpasswd=htpasswd, env=env))
-        return started[-1]
-
-    yield make
-    for registry in started:
-        registry.close()
 
 
 def drain(registry, path="/v2/", **kwargs):
@@ -35,8 +19,8 @@ def drain(registry, path="/v2/", **kwargs):
     raise AssertionError("it was never refused")
 
 
-def test_a_client_over_its_rate_is_told_to_wait_and_its_health_is_not(start):
-    registry = start(requests_per_client=2)
+def test_a_client_over_its_rate_is_told_to_wait_and_its_health_is_not(start_registry):
+    registry = start_registry(requests_per_client=2)
     assert drain(registry) >= 20
     for path in ("/healthz", "/readyz", "/metrics"):
         for _ in range(30):
@@ -44,8 +28,8 @@ def test_a_client_over_its_rate_is_told_to_wait_and_its_health_is_not(start):
     assert registry.request("GET", "/")[0] == 429  # the page as well
 
 
-def test_berth_skopeo_and_oras_wait_when_they_are_told_to(start, tmp_path):
-    registry = start(requests_per_client=3)
+def test_berth_skopeo_and_oras_wait_when_they_are_told_to(start_registry, tmp_path):
+    registry = start_registry(requests_per_client=3)
     berth = berthlab.Berth(tmp_path / "u")
     name = f"{registry.host}/team/tiny:1"
     berth.run("package", "--gguf", berthlab.gguf(tmp_path / "tiny.gguf"), name)
@@ -70,8 +54,8 @@ def wait_until_served(registry, path):
             return answer
 
 
-def test_a_user_counts_by_name_behind_the_same_proxy(start):
-    registry = start("--behind-proxy", "127.0.0.0/8", requests_per_client=2)
+def test_a_user_counts_by_name_behind_the_same_proxy(start_registry):
+    registry = start_registry("--behind-proxy", "127.0.0.0/8", requests_per_client=2)
     first = {"X-Forwarded-For": "203.0.113.9, 192.0.2.1"}
     drain(registry, headers=first)
     assert registry.request("GET", "/v2/", headers={"X-Forwarded-For": "192.0.2.2"})[0] == 200
@@ -80,8 +64,8 @@ def test_a_user_counts_by_name_behind_the_same_proxy(start):
     assert registry.request("GET", "/v2/", headers={"X-Forwarded-For": "198.51.100.1, 192.0.2.1"})[0] == 429
 
 
-def test_one_address_does_not_take_all_connections(start):
-    registry = start(connections=40, connections_per_client=5)
+def test_one_address_does_not_take_all_connections(start_registry):
+    registry = start_registry(connections=40, connections_per_client=5)
     held = [socket.create_connection(("127.0.0.1", registry.port), timeout=20) for _ in range(5)]
     for connection in held:  # in use, so that they are counted
         connection.sendall(f"GET /v2/ HTTP/1.1\r\nHost: {registry.host}\r\n\r\n".encode())
@@ -101,8 +85,8 @@ def test_one_address_does_not_take_all_connections(start):
         connection.close()
 
 
-def test_uploads_in_progress_are_bounded_and_what_began_goes_on(start):
-    registry = start(uploads_per_client=3, htpasswd=[("alice", "a-secret"), ("bob", "b-secret")])
+def test_uploads_in_progress_are_bounded_and_what_began_goes_on(start_registry):
+    registry = start_registry(uploads_per_client=3, htpasswd=[("alice", "a-secret"), ("bob", "b-secret")])
     alice, bob = ("alice", "a-secret"), ("bob", "b-secret")
     begun = [registry.request("POST", "/v2/a/b/blobs/uploads/", user=alice) for _ in range(3)]
     assert [status for status, _, _ in begun] == [202] * 3

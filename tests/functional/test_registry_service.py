@@ -7,23 +7,7 @@ import signal
 import sqlite3
 import time
 
-import pytest
-
 import berthlab
-
-
-@pytest.fixture
-def start(tmp_path):
-    started = []
-
-    def make(*args, htpasswd=None, **settings):
-        env = {f"BERTH_REGISTRY_SERVER_{name.upper()}": str(value) for name, value in settings.items()}
-        started.append(berthlab.OwnRegistry(tmp_path / f"r{len(started)}", *args, htpasswd=htpasswd, env=env))
-        return started[-1]
-
-    yield make
-    for registry in started:
-        registry.close()
 
 
 def ask(connection, path):
@@ -32,8 +16,8 @@ def ask(connection, path):
     return answer.status, answer.read()
 
 
-def test_a_balancer_hears_that_it_will_stop_before_it_does(start):
-    registry = start(shutdown_delay="10m")
+def test_a_balancer_hears_that_it_will_stop_before_it_does(start_registry):
+    registry = start_registry(shutdown_delay="10m")
     probe = http.client.HTTPConnection("127.0.0.1", registry.port, timeout=30)
     assert ask(probe, "/readyz") == (200, b"ok\n")
     data = b"under way" * 1000
@@ -55,16 +39,16 @@ def test_a_balancer_hears_that_it_will_stop_before_it_does(start):
     assert registry.process.wait(20) == 0
 
 
-def test_after_the_delay_it_ends_by_itself(start):
-    registry = start(shutdown_delay="300ms")
+def test_after_the_delay_it_ends_by_itself(start_registry):
+    registry = start_registry(shutdown_delay="300ms")
     began = time.monotonic()
     registry.process.send_signal(signal.SIGTERM)
     assert registry.process.wait(20) == 0 and time.monotonic() - began >= 0.3
 
 
-def test_the_log_and_events_name_the_client_before_the_proxy(start, tmp_path):
+def test_the_log_and_events_name_the_client_before_the_proxy(start_registry, tmp_path):
     for behind, address in (("127.0.0.0/8", "192.0.2.7"), ("192.0.2.0/24", None)):
-        registry = start("--behind-proxy", behind, access_log="true")
+        registry = start_registry("--behind-proxy", behind, access_log="true")
         headers = {"X-Forwarded-For": "203.0.113.66, 192.0.2.7", "X-Forwarded-User": "alice"}
         status, answer, _ = registry.request("GET", "/v2/", headers=headers)
         registry.close()  # the log is whole
@@ -73,8 +57,8 @@ def test_the_log_and_events_name_the_client_before_the_proxy(start, tmp_path):
         assert "203.0.113.66" not in line
 
 
-def test_a_catalogue_that_another_program_locks_is_busy_and_not_the_caller_s_fault(start):
-    registry = start()
+def test_a_catalogue_that_another_program_locks_is_busy_and_not_the_caller_s_fault(start_registry):
+    registry = start_registry()
     held = registry.push_blob("a", b"here")
     other = sqlite3.connect(registry.root / "registry.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -89,8 +73,8 @@ def test_a_catalogue_that_another_program_locks_is_busy_and_not_the_caller_s_fau
     assert registry.push_blob("a", b"new") == digest
 
 
-def test_a_folder_of_a_newer_berth_is_refused_by_what_chooses_it(start, tmp_path, berth):
-    registry = start()
+def test_a_folder_of_a_newer_berth_is_refused_by_what_chooses_it(start_registry, tmp_path, berth):
+    registry = start_registry()
     registry.close()
     catalogue = sqlite3.connect(registry.root / "registry.db", isolation_level=None)
     catalogue.execute("PRAGMA user_version = 99")
