@@ -171,6 +171,14 @@ class Registry:
         return body
 
 
+class DidNotStart(AssertionError):
+    """A server that ended before it listened; its status as subprocess gives it."""
+
+    def __init__(self, status, message):
+        super().__init__(message)
+        self.status = status
+
+
 class OwnRegistry:
     """`berth registry serve` on a port of its own choice, in a folder that a later one can go on with."""
 
@@ -205,7 +213,7 @@ class OwnRegistry:
             found = re.search(r"listens on https?://\S+:(\d+)", line)
             if found:
                 return int(found.group(1))
-        raise AssertionError("the registry did not start: " + "".join(self.lines))
+        raise DidNotStart(self.process.wait(20), "the registry did not start: " + "".join(self.lines))
 
     def request(self, method, path, body=None, headers=None, user=None):
         if self.tls:
