@@ -320,7 +320,7 @@ rt::Task<Status> Verifier::keep_pace(rt::Op& op, std::uint64_t bytes) {
 
 rt::Task<Result<std::optional<Damage>>> Verifier::judge(rt::Op& op, Stored blob, Seen seen) {
   CO_TRY_OK(co_await rt::blocking(shelf_.loop(), [&]() -> Status {
-    TRY_OK(shelf_.root().make_subdir(kDamagedFolder));
+    TRY_OK(of_disk(shelf_.root().make_subdir(kDamagedFolder)));
     return {};
   }));
   const std::string& digest = blob.digest.string();
@@ -415,8 +415,8 @@ rt::Task<Status> Verifier::tidy(rt::Op& op) {
          co_await rt::blocking(shelf_.loop(), [this]() -> Result<std::vector<std::string>> {
            const auto folder = shelf_.root().subdir(kDamagedFolder);
            if (!folder && folder.error().code() == Code::kNotFound) return {};
-           if (!folder) return std::unexpected(folder.error());
-           return folder->list();
+           if (!folder) return std::unexpected(of_disk(folder.error()));
+           return of_disk(folder->list());
          }));
   if (names.empty()) co_return Status();
   co_return co_await shelf_.record(op, [&](Database& database) -> Status {
