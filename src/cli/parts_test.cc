@@ -9,7 +9,7 @@
 #include "cli/arguments.h"
 #include "cli/background.h"
 #include "cli/exit_status.h"
-#include "cli/fake_services.h"
+#include "cli/fake_shell.h"
 #include "cli/golden.h"
 #include "cli/help.h"
 #include "cli/line_editor.h"

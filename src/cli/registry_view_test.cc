@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "cli/cli.h"
-#include "cli/fake_services.h"
+#include "cli/fake_shell.h"
 #include "cli/golden.h"
 
 namespace berth::cli {

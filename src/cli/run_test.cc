@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "cli/chat.h"
-#include "cli/fake_services.h"
+#include "cli/fake_shell.h"
 #include "cli/prompt.h"
 
 namespace berth::cli {

@@ -221,6 +221,8 @@ Result<http::TcpEndpoint> RegistryDaemon::listen_on(const Listen& listen) {
 }
 
 Status RegistryDaemon::listen() {
+  // Before anybody is told that it listens: from then on a signal is a request to stop in order.
+  loop_.handle_signals([this](int number) { on_signal(number); });
   if (settings_.insecure) {
     fmt::print(stderr, "insecure: whoever can reach this registry may push and delete\n");
     log::warning("the registry was started with --insecure: it asks nobody for TLS or a user");
@@ -233,7 +235,6 @@ Status RegistryDaemon::listen() {
 }
 
 rt::Task<Status> RegistryDaemon::run() {
-  loop_.handle_signals([this](int number) { on_signal(number); });
   host_->start();
   notify(inputs_.environment, fmt::format("READY=1\nMAINPID={}", ::getpid()));
   Status served = co_await server_.serve(op_);

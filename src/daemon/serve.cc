@@ -160,6 +160,8 @@ Result<std::string> Daemon::listen_on(const Listen& listen) {
 }
 
 Status Daemon::listen() {
+  // Before anybody is told that it listens: from then on a signal is a request to stop in order.
+  loop_.handle_signals([this](int number) { on_signal(number); });
   const auto& server = configuration_.settings.server;
   if (server.insecure) {
     say("insecure: whoever can reach this server may use it, without TLS and without a token");
@@ -190,7 +192,6 @@ void Daemon::keep_log() {
 }
 
 rt::Task<Status> Daemon::run() {
-  loop_.handle_signals([this](int number) { on_signal(number); });
   notify(inputs_.environment, fmt::format("READY=1\nMAINPID={}", ::getpid()));
   if (host_) host_->start();
   Status served = co_await server_.serve(op_);

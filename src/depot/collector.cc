@@ -39,25 +39,13 @@ Result<std::vector<Member>> unused_members(Database& database, std::int64_t befo
   }
 }
 
-struct Orphan {
-  oci::Digest digest = oci::Digest::of({});
-  std::uint64_t size = 0;
-};
-
-Result<std::vector<Orphan>> orphans(Database& database, std::int64_t most) {
-  std::vector<Orphan> found;
+Result<std::vector<StoredBlob>> orphans(Database& database, std::int64_t most) {
   TRY(Rows rows,
       database.query("SELECT digest, size FROM blobs b WHERE "
                      "NOT EXISTS(SELECT 1 FROM members m WHERE m.digest = b.digest) AND "
                      "NOT EXISTS(SELECT 1 FROM manifests f WHERE f.digest = b.digest) LIMIT ?",
                      most));
-  for (;;) {
-    TRY(const bool more, rows.next());
-    if (!more) return found;
-    TRY(oci::Digest digest, store::stored_digest(rows.text(0)));
-    found.push_back(
-        {.digest = std::move(digest), .size = static_cast<std::uint64_t>(rows.integer(1))});
-  }
+  return stored_blobs(std::move(rows));
 }
 
 // Files without a row that have had their name for a while.
@@ -150,16 +138,16 @@ rt::Task<Result<std::uint64_t>> Collector::hide_unused(rt::Op& op, std::int64_t 
 }
 
 rt::Task<Result<Collected>> Collector::free_orphans(rt::Op& op) {
-  std::vector<Orphan> gone;
+  std::vector<StoredBlob> gone;
   CO_TRY_OK(co_await shelf_.record(op, [&](Database& database) -> Status {
     TRY(gone, orphans(database, kAtOnce));
-    for (const Orphan& orphan : gone)
+    for (const StoredBlob& orphan : gone)
       TRY_OK(database.run("DELETE FROM blobs WHERE digest = ?", orphan.digest.string()));
     return {};
   }));
   Collected freed{.blobs = gone.size()};
   std::vector<oci::Digest> files;
-  for (const Orphan& orphan : gone) {
+  for (const StoredBlob& orphan : gone) {
     files.push_back(orphan.digest);
     freed.bytes += orphan.size;
   }

@@ -142,6 +142,17 @@ Error of_disk(const Error& error) {
   }
 }
 
+Result<std::vector<StoredBlob>> stored_blobs(Rows rows) {
+  std::vector<StoredBlob> found;
+  for (;;) {
+    TRY(const bool more, rows.next());
+    if (!more) return found;
+    TRY(oci::Digest digest, store::stored_digest(rows.text(0)));
+    found.push_back(
+        {.digest = std::move(digest), .size = static_cast<std::uint64_t>(rows.integer(1))});
+  }
+}
+
 Result<bool> is_whole(const Shelf& shelf, const oci::Digest& digest, std::uint64_t size) {
   TRY(const auto info, shelf.layout().find_blob(digest));
   if (info && info->is_regular && info->size == size) return true;

@@ -116,6 +116,13 @@ rt::Task<T> Shelf::unless_busy(rt::Task<T> reading) {
 Result<bool> is_whole(const Shelf& shelf, const oci::Digest& digest, std::uint64_t size);
 void log_damage(const oci::Digest& digest);
 
+// Rows that begin with a digest and a size.
+struct StoredBlob {
+  oci::Digest digest = oci::Digest::of({});
+  std::uint64_t size = 0;
+};
+Result<std::vector<StoredBlob>> stored_blobs(Rows rows);
+
 // Inside a transaction. nullopt: no such repository.
 Result<std::optional<std::int64_t>> repository_id(Database& database, const std::string& name);
 Result<std::int64_t> make_repository(Database& database, const std::string& name);

@@ -20,6 +20,7 @@ constexpr std::size_t kMostDamages = 200;                // listed of a pass; th
 constexpr std::int64_t kMostHurts = 100;
 constexpr auto kNoteEvery = std::chrono::minutes(1);
 constexpr auto kAfterFailure = std::chrono::hours(1);
+constexpr auto kAskAgain = std::chrono::seconds(30);
 
 // Of everything, and of what a repository shows.
 struct Queries {
@@ -153,7 +154,7 @@ Verifier::Verifier(Shelf& shelf, std::uint64_t rate)
     : shelf_(shelf), rate_(rate), scope_(shelf.loop()), op_("verify") {}
 
 rt::Task<Status> Verifier::close() {
-  op_.cancel();
+  op_.cancel(Error(Code::kCancelled, "the registry stops: ask again when it is back"));
   (void)co_await scope_.join();
   co_return Status();
 }
@@ -175,9 +176,11 @@ rt::Task<Result<std::optional<std::uint64_t>>> Verifier::verify(rt::Op& op,
   for (const auto& pass : passes_)
     if (pass->seen.running && pass->seen.repository == repository) co_return pass->seen.pass;
   if (running() >= kAtOnce) {
-    co_return fail(Code::kRateLimited,
-                   "{} checks of other repositories are under way: wait for one of them",
-                   running());
+    co_return std::unexpected(
+        Error(Code::kRateLimited,
+              fmt::format("{} checks of other repositories are under way: wait for one of them",
+                          running()))
+            .with_retry_after(kAskAgain));
   }
   while (passes_.size() >= kAtOnce + kKept) {
     const auto ended =
@@ -223,7 +226,7 @@ rt::Task<Status> Verifier::run(rt::Op& op, Pass& pass) {
       return stored_behind(database, pass.seen.repository, pass.last);
     }));
     if (blobs.empty()) co_return Status();
-    for (const Stored& blob : blobs) {
+    for (const StoredBlob& blob : blobs) {
       CO_TRY_OK(co_await check(op, pass, blob));
       pass.last = blob.digest.string();
       CO_TRY_OK(co_await note(pass));
@@ -231,22 +234,15 @@ rt::Task<Status> Verifier::run(rt::Op& op, Pass& pass) {
   }
 }
 
-Result<std::vector<Verifier::Stored>> Verifier::stored_behind(Database& database,
-                                                              const std::string& repository,
-                                                              const std::string& last) {
+Result<std::vector<StoredBlob>> Verifier::stored_behind(Database& database,
+                                                        const std::string& repository,
+                                                        const std::string& last) {
   TRY(const Extent extent, extent_of(database, repository));
   TRY(Rows rows, database.query(extent.queries.page, extent.repository, last, kPage));
-  std::vector<Stored> found;
-  for (;;) {
-    TRY(const bool more, rows.next());
-    if (!more) return found;
-    TRY(oci::Digest digest, store::stored_digest(rows.text(0)));
-    found.push_back(
-        {.digest = std::move(digest), .size = static_cast<std::uint64_t>(rows.integer(1))});
-  }
+  return stored_blobs(std::move(rows));
 }
 
-rt::Task<Status> Verifier::check(rt::Op& op, Pass& pass, Stored blob) {
+rt::Task<Status> Verifier::check(rt::Op& op, Pass& pass, StoredBlob blob) {
   CO_TRY(Seen seen, co_await look(op, blob));
   // Memory and cables err as well: only what is wrong twice is moved aside.
   if (seen.content == Content::kWrong) {
@@ -266,7 +262,7 @@ rt::Task<Status> Verifier::check(rt::Op& op, Pass& pass, Stored blob) {
   co_return Status();
 }
 
-rt::Task<Result<Verifier::Seen>> Verifier::look(rt::Op& op, Stored blob) {
+rt::Task<Result<Verifier::Seen>> Verifier::look(rt::Op& op, StoredBlob blob) {
   Seen seen;
   auto file = co_await rt::blocking(shelf_.loop(), [&]() -> Result<fs::File> {
     TRY(auto opened, shelf_.root().open_read(store::Layout::blob_name(blob.digest)));
@@ -287,7 +283,7 @@ rt::Task<Result<Verifier::Seen>> Verifier::look(rt::Op& op, Stored blob) {
   co_return seen;
 }
 
-rt::Task<Result<Verifier::Content>> Verifier::read(rt::Op& op, fs::File file, Stored blob) {
+rt::Task<Result<Verifier::Content>> Verifier::read(rt::Op& op, fs::File file, StoredBlob blob) {
   crypto::Hasher hasher(blob.digest.algorithm());
   for (std::uint64_t at = 0; at < blob.size;) {
     const std::uint64_t end = std::min(at + kStep, blob.size);
@@ -318,7 +314,7 @@ rt::Task<Status> Verifier::keep_pace(rt::Op& op, std::uint64_t bytes) {
   co_return Status();
 }
 
-rt::Task<Result<std::optional<Damage>>> Verifier::judge(rt::Op& op, Stored blob, Seen seen) {
+rt::Task<Result<std::optional<Damage>>> Verifier::judge(rt::Op& op, StoredBlob blob, Seen seen) {
   CO_TRY_OK(co_await rt::blocking(shelf_.loop(), [&]() -> Status {
     TRY_OK(of_disk(shelf_.root().make_subdir(kDamagedFolder)));
     return {};

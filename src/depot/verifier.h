@@ -40,10 +40,6 @@ class Verifier {
   rt::Task<Status> tidy(rt::Op& op);
 
  private:
-  struct Stored {
-    oci::Digest digest = oci::Digest::of({});
-    std::uint64_t size = 0;
-  };
   enum class Content { kRight, kWrong, kMissing, kUnreadable };
   struct Seen {
     Content content = Content::kRight;
@@ -52,18 +48,18 @@ class Verifier {
   struct Pass;
 
   static rt::Task<Status> carry_out(Verifier& verifier, std::shared_ptr<Pass> pass);
-  static Result<std::vector<Stored>> stored_behind(Database& database,
-                                                   const std::string& repository,
-                                                   const std::string& last);
+  static Result<std::vector<StoredBlob>> stored_behind(Database& database,
+                                                       const std::string& repository,
+                                                       const std::string& last);
   static bool is_as_seen(const std::optional<fs::FileInfo>& now, const Seen& seen);
   static Damage::Kind kind_of(Content content);
   rt::Task<Status> run(rt::Op& op, Pass& pass);
   rt::Task<Status> note(Pass& pass);
-  rt::Task<Status> check(rt::Op& op, Pass& pass, Stored blob);
-  rt::Task<Result<Seen>> look(rt::Op& op, Stored blob);
-  rt::Task<Result<Content>> read(rt::Op& op, fs::File file, Stored blob);
+  rt::Task<Status> check(rt::Op& op, Pass& pass, StoredBlob blob);
+  rt::Task<Result<Seen>> look(rt::Op& op, StoredBlob blob);
+  rt::Task<Result<Content>> read(rt::Op& op, fs::File file, StoredBlob blob);
   // What is told of a blob that does not look right; nullopt when it is right or gone by now.
-  rt::Task<Result<std::optional<Damage>>> judge(rt::Op& op, Stored blob, Seen seen);
+  rt::Task<Result<std::optional<Damage>>> judge(rt::Op& op, StoredBlob blob, Seen seen);
   rt::Task<Status> keep_pace(rt::Op& op, std::uint64_t bytes);
   std::size_t running() const;
 

@@ -216,6 +216,7 @@ TEST_F(VerifierTest, WhoAsksForTheSameJoins) {
   const auto refused = run(seam().care.verify(op_, "d"));
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code(), Code::kRateLimited);
+  EXPECT_TRUE(refused.error().retry_after());
   EXPECT_FALSE(run(seam().care.verify(op_, "nowhere")).value());
   EXPECT_FALSE(run(seam().care.verification(op_, 99, kLong)).value());
 }

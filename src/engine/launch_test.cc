@@ -77,7 +77,7 @@ TEST_F(Launching, TheSandboxSeesTheModelAndLittleElse) {
   ASSERT_TRUE(launched) << launched.error().message();
   const auto& words = launched->command.arguments;
   EXPECT_EQ(launched->command.program, "/usr/bin/bwrap");
-  for (const char* word : {"--unshare-all", "--die-with-parent", "--new-session", "--seccomp"}) {
+  for (const char* word : {"--unshare-all", "--die-with-parent", "--seccomp"}) {
     EXPECT_TRUE(holds(words, {word})) << word;
   }
   EXPECT_TRUE(holds(words, {"--cap-drop", "ALL"}));

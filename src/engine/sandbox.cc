@@ -35,14 +35,16 @@ std::string flag_of(const Mount& mount) {
 }
 
 // As little as possible: every namespace of its own, no capability, no way back to the terminal.
+// Without --new-session: every process::Child has a session of its own, and what bubblewrap starts
+// would leave its process group a moment before it is bound to bubblewrap's life. Killed in that
+// moment it would stay.
 std::vector<std::string> isolation() {
   return {"--unshare-all", "--die-with-parent",
-          "--new-session", "--cap-drop",
-          "ALL",           "--hostname",
-          "berth",         "--proc",
-          "/proc",         "--dev",
-          "/dev",          "--tmpfs",
-          "/tmp"};
+          "--cap-drop",    "ALL",
+          "--hostname",    "berth",
+          "--proc",        "/proc",
+          "--dev",         "/dev",
+          "--tmpfs",       "/tmp"};
 }
 
 Status pass_filter(process::Command& command) {

@@ -1,4 +1,9 @@
 // The sandbox, for real where this machine allows namespaces.
+#include <fstream>
+#include <iterator>
+#include <thread>
+
+#include "base/text.h"
 #include "engine/engine_fixture.h"
 #include "engine/llama.h"
 #include "rt/async.h"
@@ -69,6 +74,43 @@ TEST_F(RealSandbox, ABinaryOfTheHostRunsWithTheHostsLibraries) {
   ASSERT_TRUE(launched) << launched.error().message();
   EXPECT_EQ(loop.run(output_of(loop, op, launched->command)).value(),
             "/engine/llama-server weights 0\n");
+}
+// Processes whose command line has this in it.
+std::size_t count_processes(const std::string& text) {
+  std::size_t count = 0;
+  std::error_code ignored;
+  for (const auto& entry : files::directory_iterator("/proc", ignored)) {
+    if (!parse_u64(entry.path().filename().string())) continue;
+    std::ifstream file(entry.path() / "cmdline");
+    const std::string line{std::istreambuf_iterator<char>(file), {}};
+    if (line.find(text) != std::string::npos) ++count;
+  }
+  return count;
+}
+rt::Task<Result<process::ExitStatus>> ended_after(rt::Loop& loop, process::Command command,
+                                                  std::chrono::microseconds time) {
+  CO_TRY(process::Child child, process::Child::start(loop, command));
+  const auto until = std::chrono::steady_clock::now() + time;
+  while (std::chrono::steady_clock::now() < until) std::this_thread::yield();
+  co_return co_await child.terminate(std::chrono::seconds(10));
+}
+// Before bubblewrap has bound what it starts to its own life, it is the process group that counts.
+TEST_F(RealSandbox, IsEndedAtAnyMomentOfItsStart) {
+  const std::string marker = "86400.0" + std::to_string(::getpid());
+  for (int turn = 0; turn < 400; ++turn) {
+    SandboxPlan plan{.mounts = {{.host = "/usr", .inside = "/usr"}},
+                     .links = {{"usr/lib", "/lib"}, {"usr/lib64", "/lib64"}, {"usr/bin", "/bin"}},
+                     .program = "/usr/bin/sleep",
+                     .arguments = {marker}};
+    auto command = sandboxed("/usr/bin/bwrap", std::move(plan));
+    ASSERT_TRUE(command);
+    ASSERT_TRUE(loop.run(
+        ended_after(loop, std::move(*command), std::chrono::microseconds(turn % 100 * 100))));
+  }
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (count_processes(marker) > 0 && std::chrono::steady_clock::now() < until)
+    std::this_thread::yield();
+  EXPECT_EQ(count_processes(marker), 0u);
 }
 TEST_F(RealSandbox, CannotMakeNamespacesOfItsOwn) {
   EXPECT_NE(inside("unshare -Ur true").status.code, 0);

@@ -1,10 +1,11 @@
 // One child process, owned: it ends when its Child goes, and with this process at the latest.
 //
-// Loop thread. The child leads its own process group; the whole group is killed. It gets SIGKILL
-// when the thread that started it ends (PR_SET_PDEATHSIG), so start it from the loop thread and not
-// from the pool. Exit is seen through a pidfd; a child counts as ended when it was reaped and its
-// output has been read to the end (or a short while after the reaping, should a grandchild keep the
-// pipe open). Failures: kNotFound, kDenied, kExhausted, kIo (start); kTimeout, kCancelled (waits).
+// Loop thread. The child leads a session and process group of its own; the whole group is killed.
+// It gets SIGKILL when the thread that started it ends (PR_SET_PDEATHSIG), so start it from the
+// loop thread and not from the pool. Exit is seen through a pidfd; a child counts as ended when it
+// was reaped and its output has been read to the end (or a short while after the reaping, should a
+// grandchild keep the pipe open). Failures: kNotFound, kDenied, kExhausted, kIo (start); kTimeout,
+// kCancelled (waits).
 #pragma once
 
 #include <chrono>

@@ -132,7 +132,9 @@ void confine(const Prepared& prepared, int report) {
 [[noreturn]] void become(Prepared& prepared) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() != prepared.parent) give_up(prepared.report, Step::kOrphaned);
-  ::setpgid(0, 0);
+  // A session and with it a process group of its own: no terminal to type into, and one number for
+  // all that it starts.
+  ::setsid();
   if (prepared.cgroup >= 0 && ::write(prepared.cgroup, "0", 1) != 1) {
     give_up(prepared.report, Step::kCgroup);
   }

@@ -159,6 +159,7 @@ TEST(Refusal, HasTheRightStatusAndBody) {
   EXPECT_EQ(busy.status, 503);
   EXPECT_EQ(busy.headers.get("Retry-After"), "5");
   EXPECT_NE(std::get<std::string>(busy.body.content).find("UNAVAILABLE"), std::string::npos);
+  EXPECT_EQ(refuse(Error(Code::kCancelled, "it stops"), "U", "I").status, 503);
   const auto internal = refuse(Error(Code::kIo, "secret path"), "U", "I");
   EXPECT_EQ(internal.status, 500);
   EXPECT_EQ(std::get<std::string>(internal.body.content).find("secret"), std::string::npos);

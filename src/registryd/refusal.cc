@@ -23,6 +23,8 @@ constexpr Row kRows[] = {
     {Code::kRateLimited, 429, "TOOMANYREQUESTS"},
     {Code::kNotAllowed, 405, "UNSUPPORTED"},
     {Code::kUnsupported, 405, "UNSUPPORTED"},
+    // The server stops.
+    {Code::kCancelled, 503, "UNAVAILABLE"},
     // The caller's body broke off.
     {Code::kUnavailable, 400, "BLOB_UPLOAD_INVALID"},
     {Code::kTimeout, 408, "BLOB_UPLOAD_INVALID"},

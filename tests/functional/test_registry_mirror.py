@@ -186,6 +186,21 @@ def test_many_cold_clients_make_one_transfer(pair, folder, berth, other):
     assert len(pair.front.requests) == before
 
 
+def test_what_is_damaged_here_is_fetched_again(pair, berth):
+    data = os.urandom(200_000)
+    push(pair.upstream, "ai/x", "1", data)
+    path = f"/v2/up/ai/x/blobs/{sha256(data)}"
+    assert pair.get("/v2/up/ai/x/manifests/1")[0] == 200 and pair.get(path)[2] == data
+    here = pair.mirror.root / "blobs" / sha256(data).replace(":", "/")
+    here.chmod(0o644)
+    here.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    done = berth.run("registry", "verify", "--registry", pair.mirror.host, ok=False)
+    assert done.returncode == 6 and "up/ai/x:1" in done.stdout
+    assert pair.get(path)[2] == data
+    assert pair.front.count("GET", sha256(data)) == 2
+    assert "nothing is damaged" in berth.run("registry", "verify", "--registry", pair.mirror.host).stdout
+
+
 def test_bytes_are_served_while_it_fills(pair):
     data = os.urandom(40 * MEBIBYTE)
     push(pair.upstream, "ai/big", "1", data)

@@ -39,6 +39,13 @@ def test_a_balancer_hears_that_it_will_stop_before_it_does(start_registry):
     assert registry.process.wait(20) == 0
 
 
+def test_who_reads_that_it_listens_can_stop_it(start_registry):
+    for _ in range(20):
+        registry = start_registry()
+        registry.process.terminate()
+        assert registry.process.wait(20) == 0
+
+
 def test_after_the_delay_it_ends_by_itself(start_registry):
     registry = start_registry(shutdown_delay="300ms")
     began = time.monotonic()
