@@ -3,6 +3,7 @@
 
 #include "remote/remote_fixture.h"
 #include "remote/throttle.h"
+#include "rt/async.h"
 
 namespace berth::remote {
 namespace {
@@ -347,6 +348,32 @@ INSTANTIATE_TEST_SUITE_P(
                     Reach{kPrivate, kLoopback, false}, Reach{kPrivate, kLinkLocal, false},
                     Reach{kLoopback, kPrivate, true}, Reach{kLoopback, kLoopback, true},
                     Reach{kLoopback, kLinkLocal, false}, Reach{kLinkLocal, kLinkLocal, false}));
+
+rt::Task<Result<http::Response>> after_a_turn(rt::Loop& loop, Send send, rt::Op& op,
+                                              http::Request request, http::AddressPolicy policy) {
+  CO_TRY_OK(co_await rt::blocking(loop, [] { return Status(); }));
+  co_return co_await send(op, std::move(request), policy);
+}
+rt::Task<Status> expect_blob(Repository& repository, rt::Op& op, oci::Descriptor blob) {
+  CO_TRY(const bool there, co_await repository.has(op, std::move(blob)));
+  EXPECT_TRUE(there);
+  co_return Status();
+}
+rt::Task<Status> expect_blob_often(rt::Loop& loop, Repository& repository, rt::Op& op,
+                                   oci::Descriptor blob) {
+  rt::Scope scope(loop);
+  for (int turn = 0; turn < 8; ++turn) scope.spawn(expect_blob(repository, op, blob));
+  co_return co_await scope.join();
+}
+TEST_F(RemoteTest, ManyFirstRequestsAtOnceAllFindTheRegistry) {
+  options_.send = [this, send = network_.send()](rt::Op& op, http::Request request,
+                                                 http::AddressPolicy policy) {
+    return after_a_turn(loop_, send, op, std::move(request), policy);
+  };
+  const auto blob = registry_.add_blob("ai/x", "abc");
+  const Status done = loop_.run(expect_blob_often(loop_, repo(), op_, blob));
+  EXPECT_TRUE(done) << done.error().message();
+}
 
 TEST_F(RemoteTest, ARegistryThatMovesNearerAfterItsFirstAnswerIsRefused) {
   FakeRegistry remote;

@@ -1,5 +1,6 @@
 #include "remote/wire.h"
 
+#include <algorithm>
 #include <array>
 
 #include "http/client.h"
@@ -68,15 +69,14 @@ Task<Result<http::Response>> Wire::send_to_registry(rt::Op& op, http::Request re
   co_return response;
 }
 
-// Up the ladder until it answers; then it is known where it is and whether it speaks TLS.
+// Up the ladder until it answers; then it is known where it is and whether it speaks TLS. Several
+// may climb at once, each by itself.
 Task<Result<http::Response>> Wire::find_registry(rt::Op& op, http::Request request) {
-  while (true) {
-    auto response = co_await send_(op, copy_of(request), kLadder[reach_]);
+  for (std::size_t reach = reach_;; ++reach) {
+    auto response = co_await send_(op, copy_of(request), kLadder[reach]);
     const bool denied = !response && response.error().code() == Code::kDenied;
-    if (denied && reach_ + 1 < kLadder.size()) {
-      ++reach_;
-      continue;
-    }
+    if (denied && reach + 1 < kLadder.size()) continue;
+    if (!denied) reach_ = std::max(reach_, reach);
     if (is_registry(request.url) && may_speak_tls(request, response))
       co_return co_await try_tls(op, std::move(request), std::move(response));
     if (response) reached_ = true;
